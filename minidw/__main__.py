@@ -1,0 +1,5 @@
+"""``python -m minidw``."""
+
+from minidw.cli import main
+
+raise SystemExit(main())

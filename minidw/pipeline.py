@@ -1,0 +1,214 @@
+"""The steps, each in one transaction under the one lock: load, stage, build, check; run is all of them."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql.dml import ReturningInsert
+
+from minidw.build import Built, build
+from minidw.database import Bind, bound, transaction
+from minidw.errors import CheckFailedError, MinidwError, WarehouseBusyError
+from minidw.feed import Feed, Format, survey
+from minidw.load import Loaded, load
+from minidw.quality import Checked, run_checks
+from minidw.schema.raw import Batch, CheckResult, Run
+from minidw.settings import Settings
+from minidw.stage import Replayed, Staged, stage
+
+Progress = Callable[[int], None]
+
+
+@dataclass
+class Result:
+    """What a command did, in one commit."""
+
+    command: str
+    file: str | None = None
+    loaded: Loaded | None = None
+    replayed: Replayed | None = None
+    staged: list[Staged] = field(default_factory=list)
+    built: list[Built] = field(default_factory=list)
+    checked: list[Checked] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step."""
+        start = time.perf_counter()
+        yield
+        self.seconds[name] = round(time.perf_counter() - start, 3)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self)
+
+
+def run(
+    source: str | Path | Feed,
+    bind: Bind = None,
+    *,
+    format: Format | None = None,
+    force: bool = False,
+    number_lines: bool = False,
+    wait: bool = True,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
+) -> Result:
+    """Bring a CSV file into the warehouse: load, stage, build and check in one commit.
+
+    A file whose bytes are there already is skipped; whatever an earlier step left undone is done.
+    Raises BadFileError, CheckFailedError or DatabaseError; nothing is stored then, save the ledger's
+    note of the failure.
+    """
+    settings = settings or Settings.from_env()
+    feed = surveyed(source, format)
+    with _attempt("run", bind, settings, wait=wait, file=feed.name) as (conn, result):
+        all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
+    return result
+
+
+def load_raw(
+    source: str | Path | Feed,
+    bind: Bind = None,
+    *,
+    format: Format | None = None,
+    force: bool = False,
+    number_lines: bool = False,
+    wait: bool = True,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
+) -> Result:
+    """Load a CSV file into raw as one batch. Raises BadFileError or DatabaseError; nothing is stored then."""
+    settings = settings or Settings.from_env()
+    feed = surveyed(source, format)
+    with _attempt("load", bind, settings, wait=wait, file=feed.name) as (conn, result), result.step("load"):
+        result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+    return result
+
+
+def build_staging(
+    bind: Bind = None, *, replay: bool = False, wait: bool = True, settings: Settings | None = None
+) -> Result:
+    """Stage every batch that is not staged yet; ``replay`` judges the others again too.
+
+    Raises BadFileError where too many rows of a batch are rejected.
+    """
+    settings = settings or Settings.from_env()
+    with _attempt("stage", bind, settings, wait=wait) as (conn, result), result.step("stage"):
+        result.replayed, result.staged = stage(conn, settings, replay=replay)
+    return result
+
+
+def build_marts(
+    bind: Bind = None, *, full: bool = False, wait: bool = True, settings: Settings | None = None
+) -> Result:
+    """Bring the marts up to date with staging; ``full`` builds them from scratch."""
+    settings = settings or Settings.from_env()
+    with _attempt("build", bind, settings, wait=wait) as (conn, result), result.step("build"):
+        result.built = build(conn, settings, full=full)
+    return result
+
+
+def check(bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
+    """Execute the checks and keep their results. A failed one is in the result, not an exception."""
+    settings = settings or Settings.from_env()
+    with _attempt("check", bind, settings, wait=wait) as (conn, result), result.step("check"):
+        result.checked = run_checks(conn, settings)
+    return result
+
+
+def all_steps(
+    conn: Connection,
+    result: Result,
+    feed: Feed,
+    settings: Settings,
+    *,
+    force: bool,
+    number_lines: bool,
+    progress: Progress | None,
+) -> None:
+    """The steps of a run, in the transaction of the connection."""
+    with result.step("load"):
+        result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+    with result.step("stage"):
+        result.replayed, result.staged = stage(conn, settings)
+    with result.step("build"):
+        result.built = build(conn, settings)
+    with result.step("check"):
+        result.checked = _check(conn, settings)
+
+
+def surveyed(source: str | Path | Feed, format: Format | None) -> Feed:
+    """The file, read once in full before any connection is made."""
+    return source if isinstance(source, Feed) else survey(source, format or Format())
+
+
+def _check(conn: Connection, settings: Settings) -> list[Checked]:
+    fresh = select(Batch.batch_id).where(Batch.built_at.is_not(None), Batch.checked_at.is_(None))
+    batch_ids = list(conn.scalars(fresh))
+    checked = run_checks(conn, settings, batch_ids)
+    if failed := [outcome for outcome in checked if outcome.failed]:
+        raise CheckFailedError(
+            "; ".join(
+                f"check {outcome.name}: {outcome.offending} offending rows, such as {outcome.samples[0]}"
+                for outcome in failed
+            )
+            + "; nothing was stored"
+        )
+    conn.execute(update(Batch).where(Batch.batch_id.in_(batch_ids)).values(checked_at=func.clock_timestamp()))
+    return checked
+
+
+@contextmanager
+def _attempt(
+    command: str, bind: Bind, settings: Settings, *, wait: bool, file: str | None = None
+) -> Iterator[tuple[Connection, Result]]:
+    """One transaction and its line in the ledger: written with it, or on its own where it failed."""
+    result = Result(command, file)
+    started_at = datetime.now(UTC)
+    with bound(bind, settings) as target:
+        try:
+            with transaction(target, settings, wait=wait) as conn:
+                yield conn, result
+                run_id = conn.scalar(_ledger_line(result, started_at, None))
+                if result.checked:
+                    conn.execute(
+                        insert(CheckResult),
+                        [{"run_id": run_id, **asdict(outcome)} for outcome in result.checked],
+                    )
+        except (Exception, KeyboardInterrupt) as error:
+            if isinstance(target, Engine) and not isinstance(error, WarehouseBusyError):
+                _note_failure(target, result, started_at, error)
+            raise
+
+
+def _note_failure(engine: Engine, result: Result, started_at: datetime, error: BaseException) -> None:
+    """Best effort: where the database itself is what failed, the caller's error says so."""
+    text = str(error).splitlines()[0] if isinstance(error, MinidwError) else type(error).__name__
+    with suppress(SQLAlchemyError), engine.begin() as conn:
+        conn.execute(_ledger_line(result, started_at, text))
+
+
+def _ledger_line(result: Result, started_at: datetime, failure: str | None) -> ReturningInsert[tuple[UUID]]:
+    stored = result.loaded is not None and failure is None
+    return (
+        insert(Run)
+        .values(
+            command=result.command,
+            batch_id=result.loaded.batch_id if stored and result.loaded else None,
+            file_name=result.file,
+            started_at=started_at,
+            finished_at=func.clock_timestamp(),
+            failure=failure,
+            seconds=result.seconds,
+        )
+        .returning(Run.run_id)
+    )

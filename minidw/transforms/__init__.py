@@ -1,0 +1,1 @@
+"""Pure builders: parameters in, SQLAlchemy statement out. Nothing here touches a connection."""

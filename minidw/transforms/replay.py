@@ -1,0 +1,169 @@
+"""All batches judged again: their fates from scratch, what staging must hold, and how it differs.
+
+Works on the same temporary table as a stage, filled with every staged batch.
+"""
+
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    Delete,
+    Insert,
+    Subquery,
+    Update,
+    and_,
+    case,
+    delete,
+    exists,
+    func,
+    not_,
+    select,
+    update,
+)
+from sqlalchemy.orm import aliased
+
+from minidw.schema.raw import Batch, OrderDelivered
+from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine, OrderRejected
+from minidw.transforms.sql import Query, both_ways, in_sample, insert_from, nfc, trimmed
+from minidw.transforms.staging import (
+    LINE_KEY,
+    ORIGIN,
+    VALUES,
+    admitted,
+    ceasing,
+    incoming,
+    same_line,
+    this_stage,
+)
+
+ADMITTED_FATES = ("inserted", "updated", "unchanged", "superseded")
+
+
+def fates() -> Subquery:
+    """Every admitted row of every batch with its ``fate``, and its ``place`` among those that changed a line.
+
+    The newest such row, of place 1, is what staging holds of the line.
+    """
+    line = [incoming.c[name] for name in LINE_KEY]
+    delivery = [incoming.c[name] for name in ORIGIN]
+    next_batch = func.lead(incoming.c.batch_id).over(partition_by=line, order_by=delivery)
+    rows = (
+        select(
+            *(incoming.c[name] for name in STAGED_COLUMNS),
+            (next_batch == incoming.c.batch_id).label("replaced"),
+        )
+        .where(admitted)
+        .subquery("rows")
+    )
+    replaced = func.coalesce(rows.c.replaced, False)
+
+    def before(name: str) -> ColumnElement[Any]:
+        # Superseded rows come before the row that replaces them: they are set apart by the partition.
+        return func.lag(rows.c[name]).over(
+            partition_by=[*(rows.c[key] for key in LINE_KEY), replaced], order_by=rows.c.batch_id
+        )
+
+    same = and_(*(rows.c[name] == before(name) for name in VALUES))
+    judged_rows = select(
+        *(rows.c[name] for name in STAGED_COLUMNS),
+        case(
+            (replaced, "superseded"),
+            (before("batch_id").is_(None), "inserted"),
+            (same, "unchanged"),
+            else_="updated",
+        ).label("fate"),
+    ).subquery("fates")
+    changed = judged_rows.c.fate.in_(["inserted", "updated"])
+    place = func.row_number().over(
+        partition_by=[*(judged_rows.c[name] for name in LINE_KEY), changed],
+        order_by=judged_rows.c.batch_id.desc(),
+    )
+    return select(judged_rows, case((changed, place)).label("place")).subquery("placed")
+
+
+def recount_batches() -> Update:
+    """The ledger's counts of every batch, as though the present rules had always held."""
+    placed = fates()
+    counts = (
+        select(
+            placed.c.batch_id,
+            *(func.count(case((placed.c.fate == fate, 1))).label(fate) for fate in ADMITTED_FATES),
+        )
+        .group_by(placed.c.batch_id)
+        .subquery("counts")
+    )
+    rejects = (
+        select(OrderRejected.batch_id, func.count().label("rejected"))
+        .group_by(OrderRejected.batch_id)
+        .subquery("rejects")
+    )
+    ledger = aliased(Batch)
+    found = (
+        select(
+            ledger.batch_id,
+            *(func.coalesce(counts.c[name], 0).label(name) for name in ADMITTED_FATES),
+            func.coalesce(rejects.c.rejected, 0).label("rejected"),
+        )
+        .join_from(ledger, counts, ledger.batch_id == counts.c.batch_id, isouter=True)
+        .join(rejects, ledger.batch_id == rejects.c.batch_id, isouter=True)
+        .where(ledger.staged_at.is_not(None))
+        .subquery("found")
+    )
+    return (
+        update(Batch)
+        .where(Batch.batch_id == found.c.batch_id)
+        .values({name: found.c[name] for name in (*ADMITTED_FATES, "rejected")})
+    )
+
+
+def delete_outdated() -> Delete:
+    """Of the rows of all batches, only the newest change of each order line stays."""
+    placed = fates()
+    newest = select(*(placed.c[name] for name in ORIGIN)).where(placed.c.place == 1).subquery("newest")
+    stays = exists().where(*(newest.c[name] == incoming.c[name] for name in ORIGIN))
+    return delete(incoming).where(admitted, not_(stays))
+
+
+def insert_vanished() -> Insert:
+    """-1 for every staged row whose order line no delivery supports any more."""
+    supported = exists().where(same_line, admitted)
+    return insert_from(OrderChange, ceasing().where(not_(supported)))
+
+
+def delete_vanished() -> Delete:
+    """The staged rows that ceased without another in their place."""
+    gone, come = aliased(OrderChange), aliased(OrderChange)
+    replaced = exists().where(
+        come.stage == gone.stage,
+        come.change == 1,
+        *(getattr(come, name) == getattr(gone, name) for name in LINE_KEY),
+    )
+    return delete(OrderLine).where(
+        *(getattr(OrderLine, name) == getattr(gone, name) for name in LINE_KEY),
+        gone.stage == this_stage,
+        gone.change == -1,
+        not_(replaced),
+    )
+
+
+def rejects_difference(*, sample: bool) -> Query:
+    """Rejects that judging does not lead to, and the other way round; before ``delete_outdated``."""
+    held = select(OrderRejected.batch_id, OrderRejected.source_row, OrderRejected.reasons)
+    if sample:
+        ours = exists().where(
+            OrderDelivered.batch_id == OrderRejected.batch_id,
+            OrderDelivered.source_row == OrderRejected.source_row,
+            in_sample(nfc(trimmed(OrderDelivered.order_id))),
+        )
+        held = held.where(ours)
+    due = select(incoming.c.batch_id, incoming.c.source_row, incoming.c.reasons).where(not_(admitted))
+    return both_ways(held, due, order_by=ORIGIN)
+
+
+def lines_difference(*, sample: bool) -> Query:
+    """Order lines that raw does not lead to, and the other way round; after ``delete_outdated``."""
+    held = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
+    if sample:
+        held = held.where(in_sample(OrderLine.order_id.expression))
+    due = select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted)
+    return both_ways(held, due, order_by=LINE_KEY)

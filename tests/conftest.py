@@ -1,0 +1,122 @@
+"""The fixtures: a migrated database for the session, and three ways to use it without leaving a trace."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.orm import Session
+
+import minidw
+from minidw.settings import Settings
+from tests import servers
+from tests.feeds import write_feed
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--postgres",
+        choices=["18", "16", "tcp"],
+        default="18",
+        help="the server of the tests: embedded 18, the same on 16, or 18 over TCP with a password",
+    )
+    parser.addoption("--proof", type=int, default=1000, help="batches of the slow proof of exactness")
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Given an empty environment and an empty working directory: no test meets the user's own database."""
+    for name in list(os.environ):
+        if name.startswith(("PG", "POSTGRES_", "DATABASE_URL", "ORDER_DATE_", "SEGMENT_", "MINIDW_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest) -> Iterator[URL]:
+    """A running PostgreSQL."""
+    kind = request.config.getoption("--postgres")
+    if kind == "tcp":
+        running = servers.tcp_server()
+    else:
+        running = servers.embedded_server(servers.postgres_16() if kind == "16" else None)
+    with running as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def engine(server: URL) -> Iterator[Engine]:
+    """A database that the migrations built; nothing is ever committed to it."""
+    with _database(server, "minidw_session") as url:
+        engine = minidw.create_engine(Settings(url=url))
+        minidw.upgrade(engine)
+        yield engine
+        engine.dispose()
+
+
+@pytest.fixture
+def conn(engine: Engine) -> Iterator[Connection]:
+    """A connection whose transaction is rolled back."""
+    with engine.connect() as connection, connection.begin() as transaction:
+        yield connection
+        transaction.rollback()
+
+
+@pytest.fixture
+def session(conn: Connection) -> Iterator[Session]:
+    """A session in savepoint mode: what the test commits is rolled back all the same."""
+    with Session(conn, join_transaction_mode="create_savepoint") as session:
+        yield session
+
+
+@pytest.fixture
+def database(server: URL, engine: Engine) -> Iterator[URL]:
+    """A migrated database of the test's own, for what commits."""
+    engine.dispose()
+    with _database(server, f"minidw_{uuid4().hex[:12]}", template="minidw_session") as url:
+        yield url
+
+
+@pytest.fixture
+def warehouse(database: URL) -> Iterator[Engine]:
+    """An engine on a database of the test's own."""
+    engine = minidw.create_engine(Settings(url=database))
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def empty_database(server: URL) -> Iterator[URL]:
+    """A database without any tables."""
+    with _database(server, f"minidw_{uuid4().hex[:12]}") as url:
+        yield url
+
+
+@pytest.fixture
+def feed(tmp_path: Path) -> Callable[..., Path]:
+    """Write a feed from a small table of text; see tests.feeds."""
+    numbers = iter(range(1, 1000))
+
+    def write(rows: str, *, name: str | None = None) -> Path:
+        return write_feed(tmp_path / (name or f"feed_{next(numbers):03}.csv"), rows)
+
+    return write
+
+
+class _database:  # noqa: N801 - used as a context manager
+    def __init__(self, server: URL, name: str, template: str = "template0") -> None:
+        self.admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        self.url = server.set(database=name)
+        self.template = template
+
+    def __enter__(self) -> URL:
+        with self.admin.connect() as conn:
+            conn.execute(sa.text(f"CREATE DATABASE {self.url.database} TEMPLATE {self.template}"))
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        with self.admin.connect() as conn:
+            conn.execute(sa.text(f"DROP DATABASE {self.url.database} WITH (FORCE)"))

@@ -1,0 +1,255 @@
+"""The command line: what is printed, what exit code, and no traceback for what a user can cause."""
+
+import gzip
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from sqlalchemy import URL, Engine, make_url, text
+
+import minidw
+from minidw.cli import main
+
+Feed = Callable[..., Path]
+
+
+class Outcome(NamedTuple):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+
+Cli = Callable[..., Outcome]
+
+
+@pytest.fixture
+def cli(database: URL, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Cli:
+    """The command line on a migrated database of the test's own."""
+    monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
+
+    def call(*arguments: str) -> Outcome:
+        capfd.readouterr()
+        try:
+            code = main(arguments)
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        return Outcome(code, *capfd.readouterr())
+
+    return call
+
+
+def value(warehouse: Engine, query: str) -> object:
+    """The one value of a query."""
+    with warehouse.connect() as conn:
+        return conn.scalar(text(query))
+
+
+def test_run_prints_a_summary(cli: Cli, feed: Feed) -> None:
+    rows = "\n".join(f"{number} | 10" for number in range(1, 10))
+    path = feed(f"order_id | price\n{rows}\n10 | x\n9 | 11", name="shop.csv")
+
+    outcome = cli("run", str(path))
+
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "shop.csv: batch 1, 11 rows" in outcome.out
+    assert "11 rows = 9 inserted, 0 updated, 0 unchanged, 1 superseded, 1 rejected" in outcome.out
+    assert "rejected for: BAD_NUMBER 1" in outcome.out
+    assert "--number-lines" in outcome.out
+    assert "mart.daily_revenue" in outcome.out
+    assert "checks: 9 of 9 found nothing" in outcome.out
+    assert "time: load " in outcome.out
+
+
+def test_run_again_says_that_it_skipped(cli: Cli, feed: Feed) -> None:
+    path = str(feed("order_id\n1"))
+    cli("run", path)
+    outcome = cli("run", path)
+    assert outcome.code == 0
+    assert "the same bytes were loaded before, as batch 1; skipped" in outcome.out
+
+
+def test_run_as_json(cli: Cli, feed: Feed) -> None:
+    outcome = cli("run", "--json", str(feed("order_id\n1")))
+    (result,) = json.loads(outcome.out)
+    assert result["loaded"]["rows_read"] == 1
+    assert result["staged"][0]["inserted"] == 1
+    assert result["built"][0]["mart"] == "daily_revenue"
+
+
+def test_several_files_are_several_batches_oldest_name_first(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+    feed("order_id | price\n1 | 2", name="orders_2.csv")
+    first = feed("order_id | price\n1 | 1", name="orders_1.csv")
+    third = first.with_name("orders_3.csv.gz")
+    third.write_bytes(gzip.compress(feed("order_id | price\n1 | 3", name="x.txt").read_bytes()))
+
+    assert cli("run", str(first.parent)).code == 0
+
+    assert value(warehouse, "SELECT string_agg(file_name, ' ' ORDER BY batch_id) FROM raw.batches") == (
+        "orders_1.csv orders_2.csv orders_3.csv.gz"
+    )
+    assert value(warehouse, "SELECT price FROM staging.orders_stg") == 3
+
+
+def test_a_glob_that_the_shell_left_alone(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+    feed("order_id\n1", name="a1.csv")
+    feed("order_id\n2", name="a2.csv")
+    assert cli("load", "a*.csv").code == 0
+    assert value(warehouse, "SELECT count(*) FROM raw.batches") == 2
+
+
+def test_standard_input(cli: Cli, feed: Feed, warehouse: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = feed("order_id\n1\n2").read_bytes()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    assert cli("run", "-").code == 0
+    assert value(warehouse, "SELECT count(*) FROM staging.orders_stg") == 2
+
+
+def test_a_feed_of_another_shape(cli: Cli, tmp_path: Path, warehouse: Engine) -> None:
+    path = tmp_path / "feed.csv"
+    header = "InvoiceNo;order_timestamp;customer_id;product_id;category;price;quantity;status"
+    path.write_text(f"{header}\nC1;2024-05-01;Zoë;p;x;2;3;shipped\n", encoding="latin-1")
+
+    outcome = cli(
+        "run", str(path), "--delimiter", ";", "--encoding", "latin-1", "--column", "order_id=InvoiceNo"
+    )
+
+    assert outcome.code == 0
+    assert value(warehouse, "SELECT order_id || customer_id FROM staging.orders_stg") == "C1Zoë"
+
+
+def test_load_stage_build_and_check_one_by_one(cli: Cli, feed: Feed) -> None:
+    assert cli("load", str(feed("order_id\n1"))).code == 0
+    assert "1 inserted" in cli("stage").out
+    assert "nothing to stage" in cli("stage").out
+    assert "never built" in cli("build").out
+    assert "asked for" in cli("build", "--full").out
+    assert "10 of 10 found nothing" in cli("check").out
+
+
+def test_a_failed_check_is_exit_code_1(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+    cli("run", str(feed("order_id\n1")))
+    with warehouse.begin() as conn:
+        conn.execute(text("DELETE FROM mart.customer_segments"))
+    outcome = cli("check")
+    assert outcome.code == 1
+    assert "error: marts_populated: 1 offending rows: mart customer_segments" in outcome.out
+
+
+def test_report_and_status(cli: Cli, feed: Feed) -> None:
+    cli("run", str(feed("order_id | customer_id | price\n1 | ada | 1234.5", name="shop.csv")))
+
+    report = cli("report").out
+    assert all(title in report for title in ("daily revenue", "top customers", "top products", "segments"))
+    assert "1,234.5000" in report
+    assert "shop.csv" in cli("status").out
+
+    assert json.loads(cli("report", "--json").out)["segments"] == [
+        {"segment": "Medium", "customers": 1, "lifetime_value": "1234.5000"}
+    ]
+    assert json.loads(cli("status", "--json").out)["batches"][0]["inserted"] == 1
+
+
+def test_generate_writes_a_feed(cli: Cli) -> None:
+    outcome = cli("generate", "--rows", "10", "--date", "2025-12-08", "--seed", "1", "--dirty", "0.2")
+    assert outcome.out == "data/raw/orders_20251208.csv\n"
+    assert len(Path("data/raw/orders_20251208.csv").read_text().splitlines()) == 11
+
+
+def test_url_hides_the_password_unless_asked(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgres://ada:canary@db.example/shop")
+    main(["url"])
+    assert capsys.readouterr().out == "postgresql://ada:***@db.example/shop\n"
+    main(["url", "--password"])
+    assert capsys.readouterr().out == "postgresql://ada:canary@db.example/shop\n"
+
+
+def test_psql_opens_the_database_in_use(cli: Cli, database: URL) -> None:
+    outcome = cli("psql", "-Atc", "SELECT current_database()")
+    assert (outcome.code, outcome.out) == (0, f"{database.database}\n")
+
+
+def test_without_a_command_it_does_all_of_it(cli: Cli, warehouse: Engine) -> None:
+    first, second = cli(), cli()
+
+    assert (first.code, second.code) == (0, 0)
+    assert "generated data/raw/orders_" in first.out
+    assert value(warehouse, "SELECT count(*) FROM raw.batches") == 2
+    assert value(warehouse, "SELECT count(*) FROM staging.orders_stg") == 20_000
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["run"], 2, "the following arguments are required: FILE"),
+        (["nonsense"], 2, "invalid choice: 'nonsense'"),
+        (["run", "missing.csv"], 1, "minidw: missing.csv: NOT_FOUND:"),
+        (["run", "bad.csv"], 1, "minidw: bad.csv:3: STRAY_QUOTE:"),
+        (["run", "cut.csv"], 1, "minidw: cut.csv:2: TRUNCATED:"),
+        (["run", "wide.csv"], 1, "minidw: wide.csv:3: COLUMN_COUNT:"),
+        (["run", "blank.csv"], 1, "minidw: blank.csv:3: BLANK_LINE:"),
+        (["run", "rejects.csv"], 1, "minidw: rejects.csv: TOO_MANY_REJECTS: 1 of 1 rows rejected"),
+        (["run", "good.csv", "--column", "order_id"], 2, "write it as order_id=InvoiceNo"),
+        (["run", "good.csv", "--encoding", "klingon"], 2, "klingon"),
+        (["run", "good.csv", "--delimiter", "||"], 2, "elimiter"),
+        (["generate", "--dirty", "2"], 2, "dirty"),
+        (["generate", "--date", "08.12.2025"], 2, "'08.12.2025' is not a day"),
+        (["migrate", "nonsense"], 2, "cannot migrate"),
+    ],
+)
+def test_a_mistake_is_one_clear_line(
+    cli: Cli, feed: Feed, arguments: list[str], code: int, message: str
+) -> None:
+    good = feed("order_id\n1", name="good.csv").read_text()
+    header, row = good.splitlines()
+    Path("bad.csv").write_text(f'{good}2,2024-05-01,c"1,p1,books,1,1,shipped\n')
+    Path("cut.csv").write_text(f"{header}\n{row[:20]}")
+    Path("wide.csv").write_text(f"{good}{row},extra\n{row}\n")
+    Path("blank.csv").write_text(f"{good}\n{row}\n")
+    Path("rejects.csv").write_text(good.replace("10.00", "ten"))
+
+    outcome = cli(*arguments)
+
+    assert (outcome.code, outcome.out) == (code, "")
+    assert message in outcome.err
+    assert "Traceback" not in outcome.err
+    if not outcome.err.startswith("usage"):
+        assert outcome.err.count("\n") == 1
+
+
+def test_no_server_is_one_clear_line_without_the_password(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], feed: Feed
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://ada:canary@127.0.0.1:1/shop")
+    assert main(["run", str(feed("order_id\n1"))]) == 2
+    error = capfd.readouterr().err
+    assert error.startswith("minidw: ")
+    assert "127.0.0.1" in error
+    assert error.count("\n") == 1
+    assert "canary" not in error
+
+
+def test_python_m_minidw_is_the_same_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "minidw", "--help"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("usage: minidw")
+    assert shutil.which("minidw", path=str(Path(sys.executable).parent)) is not None
+
+
+def test_every_public_name_is_there() -> None:
+    assert [name for name in minidw.__all__ if not hasattr(minidw, name)] == []
+    assert not hasattr(minidw, "nonsense")
+
+
+def test_the_url_in_use_is_what_url_prints(cli: Cli, database: URL) -> None:
+    assert make_url(cli("url", "--password").out.strip()).database == database.database

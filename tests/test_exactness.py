@@ -1,0 +1,228 @@
+"""Whatever is delivered, in whatever order and steps, every table equals the plain-Python model."""
+
+import csv
+import random
+from contextlib import suppress
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Connection, Engine, select
+
+import minidw
+from minidw import Batch, OrderLine, OrderRejected, Settings
+from minidw.schema import Mart, marts
+from minidw.transforms.marts import measures
+from tests import model
+from tests.model import Row, Rules
+
+COLUMNS = ("order_id", "line_number", "order_timestamp", "customer_id", "product_id", "category", "price",
+           "quantity", "status")  # fmt: skip
+
+rows = st.fixed_dictionaries(
+    {
+        "order_id": st.sampled_from(["1", "2", "3", " 3", "4", "5", ""]),
+        "line_number": st.sampled_from(["1", "1", "1", "2", "0"]),
+        "order_timestamp": st.sampled_from(
+            ["2024-05-01 10:00:00", "2024-05-01T23:30:00-05:00", "2024-06-01", "2023-01-01",
+             "2025-12-31 23:59:59", "2022-12-31 23:00:00", "2024-02-30"]
+        ),
+        "customer_id": st.sampled_from(["ada", "bob", "eve ", "ada"]),
+        "product_id": st.sampled_from(["p1", "p2"]),
+        "category": st.sampled_from(["books", " Toys", ""]),
+        "price": st.sampled_from(["10", "10.00", "0.0001", "700", "3000.5", "9999.9999", "x", "-1", "NaN"]),
+        "quantity": st.sampled_from(["1", "1", "2", "3", "0"]),
+        "status": st.sampled_from(["delivered", "shipped", "pending", "cancelled", "CANCELLED", "paid"]),
+    }
+)  # fmt: skip
+batches = st.lists(rows, min_size=1, max_size=8)
+
+
+def write(path: Path, delivered: list[Row]) -> Path:
+    """A CSV of the rows; the name makes the bytes differ in no way, so repeats are forced."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(delivered)
+    return path
+
+
+def to_settings(rules: Rules) -> Settings:
+    """The same rules as minidw takes them; no share of rejects is too large for these tests."""
+    return Settings(
+        order_date_min=rules.first,
+        order_date_max=rules.last,
+        revenue_statuses=tuple(sorted(rules.revenue)),
+        segment_vip=rules.vip,
+        max_reject_ratio=Decimal(1),
+    )
+
+
+def assert_staging(conn: Connection, expected: model.Staging) -> None:
+    """orders_stg, orders_rejected and the ledger equal the model."""
+    columns = (*COLUMNS, "total_amount", "batch_id", "source_row")
+    assert {tuple(row) for row in conn.execute(select(*(getattr(OrderLine, name) for name in columns)))} == {
+        (*key, line.time, line.customer, line.product, line.category, line.price, line.quantity, line.status,
+         line.amount, batch_id, source_row)
+        for key, (line, batch_id, source_row) in expected.lines.items()
+    }  # fmt: skip
+    rejected = conn.execute(select(OrderRejected.batch_id, OrderRejected.source_row, OrderRejected.reasons))
+    assert {(b, r): set(reasons) for b, r, reasons in rejected} == expected.rejected
+    fates = ("inserted", "updated", "unchanged", "superseded", "rejected")
+    ledger = conn.execute(
+        select(Batch.batch_id, *(getattr(Batch, fate) for fate in fates)).where(Batch.staged_at.is_not(None))
+    )
+    assert {row[0]: dict(zip(fates, row[1:], strict=True)) for row in ledger} == expected.fates
+
+
+def contents(conn: Connection, mart: type[Mart]) -> set[tuple[Any, ...]]:
+    """The computed columns of every row of a mart."""
+    return {tuple(row) for row in conn.execute(select(*(getattr(mart, name) for name in measures(mart))))}
+
+
+class Warehouse(RuleBasedStateMachine):
+    """Deliveries, steps, changes of rules and failures in any order."""
+
+    engine: Engine
+    directory: Path
+
+    @initialize()
+    def begin(self) -> None:
+        self.conn = self.engine.connect()
+        self.transaction = self.conn.begin()
+        self.in_force = Rules()
+        self.delivered: dict[int, list[Row]] = {}
+        self.staged = model.Staging()
+        self.built = model.marts(self.staged, self.in_force)
+
+    def teardown(self) -> None:
+        if hasattr(self, "conn"):
+            self.transaction.rollback()
+            self.conn.close()
+
+    @rule(delivered=batches)
+    def load(self, delivered: list[Row]) -> None:
+        path = write(self.directory / "feed.csv", delivered)
+        minidw.load_raw(path, self.conn, force=True, settings=to_settings(self.in_force))
+        self.delivered[len(self.delivered) + 1] = delivered
+
+    @rule()
+    def stage(self) -> None:
+        minidw.build_staging(self.conn, settings=to_settings(self.in_force))
+        self.staged = model.stage(self.delivered, self.in_force)
+
+    @rule(full=st.booleans())
+    def build(self, full: bool) -> None:
+        minidw.build_marts(self.conn, full=full, settings=to_settings(self.in_force))
+        self.built = model.marts(self.staged, self.in_force)
+
+    @rule(delivered=batches)
+    def run(self, delivered: list[Row]) -> None:
+        path = write(self.directory / "feed.csv", delivered)
+        minidw.run(path, self.conn, force=True, settings=to_settings(self.in_force))
+        self.delivered[len(self.delivered) + 1] = delivered
+        self.staged = model.stage(self.delivered, self.in_force)
+        self.built = model.marts(self.staged, self.in_force)
+
+    @rule(delivered=batches)
+    def run_that_crashes(self, delivered: list[Row]) -> None:
+        path = write(self.directory / "feed.csv", delivered)
+        with suppress(ZeroDivisionError), self.conn.begin_nested():
+            minidw.run(path, self.conn, force=True, settings=to_settings(self.in_force))
+            raise ZeroDivisionError
+
+    @rule(first=st.sampled_from([date(2023, 1, 1), date(2024, 1, 1), date(2022, 1, 1)]))
+    def change_the_range_of_dates(self, first: date) -> None:
+        self.in_force = model.replace(self.in_force, first=first)
+
+    @rule(revenue=st.sampled_from([model.STATUSES, {"delivered"}, {"pending", "shipped", "delivered"}]))
+    def change_what_counts_as_revenue(self, revenue: set[str]) -> None:
+        self.in_force = model.replace(self.in_force, revenue=frozenset(revenue))
+
+    @rule(vip=st.sampled_from([Decimal(10000), Decimal(5000)]))
+    def change_the_segments(self, vip: Decimal) -> None:
+        self.in_force = model.replace(self.in_force, vip=vip)
+
+    @rule()
+    def replay(self) -> None:
+        minidw.build_staging(self.conn, replay=True, settings=to_settings(self.in_force))
+        self.staged = model.stage(self.delivered, self.in_force)
+
+    @invariant()
+    def every_table_equals_the_model(self) -> None:
+        if not hasattr(self, "conn"):
+            return
+        assert_staging(self.conn, self.staged)
+        for mart in marts():
+            assert contents(self.conn, mart) == self.built[mart.__tablename__], mart.__tablename__
+
+
+def explore(engine: Engine, directory: Path, examples: int) -> None:
+    """Let hypothesis drive the warehouse."""
+    machine = type("WarehouseUnderTest", (Warehouse,), {"engine": engine, "directory": directory})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            database=None,
+        ),
+    )
+
+
+def test_any_sequence_of_steps_agrees_with_the_model(engine: Engine, tmp_path: Path) -> None:
+    explore(engine, tmp_path, examples=8)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+def test_long_sequences_of_steps_agree_with_the_model(
+    engine: Engine, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    explore(engine, tmp_path, examples=request.config.getoption("--proof") // 10)
+
+
+def test_every_permutation_of_five_batches_agrees_with_the_model_of_its_order(
+    conn: Connection, tmp_path: Path
+) -> None:
+    draw = random.Random(1)
+    vocabulary = {
+        "order_id": ["1", "2", "3"],
+        "line_number": ["1", "2"],
+        "order_timestamp": ["2024-05-01 10:00:00", "2024-06-01", "2022-01-01"],
+        "customer_id": ["ada", "bob"],
+        "product_id": ["p1", "p2"],
+        "category": ["books"],
+        "price": ["10", "700", "x"],
+        "quantity": ["1", "2"],
+        "status": ["delivered", "cancelled"],
+    }
+    feeds = [
+        [{name: draw.choice(values) for name, values in vocabulary.items()} for _ in range(4)]
+        for _ in range(5)
+    ]
+    paths = [write(tmp_path / f"{number}.csv", feed) for number, feed in enumerate(feeds)]
+
+    def visit(order: tuple[int, ...]) -> None:
+        """Agree with the model after these batches, then after each of the others on top of them."""
+        expected = model.stage({i: feeds[number] for i, number in enumerate(order, 1)}, Rules())
+        assert_staging(conn, expected)
+        for mart in marts():
+            assert contents(conn, mart) == model.marts(expected, Rules())[mart.__tablename__]
+        visited.append(order)
+        for number in set(range(5)) - set(order):
+            with conn.begin_nested() as savepoint:
+                minidw.run(paths[number], conn, force=True, settings=to_settings(Rules()))
+                visit((*order, number))
+                savepoint.rollback()
+
+    visited: list[tuple[int, ...]] = []
+    visit(())
+    assert len([order for order in visited if len(order) == 5]) == 120

@@ -1,0 +1,75 @@
+"""Settings come from the environment and .env; a mistake is one line that names the variable."""
+
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from minidw.errors import SettingsError
+from minidw.settings import Settings
+
+
+def test_an_empty_environment_means_the_embedded_database() -> None:
+    settings = Settings.from_env({})
+    assert settings == Settings()
+    assert (settings.url, settings.home) == (None, Path(".minidw"))
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
+def test_every_postgresql_url_means_psycopg2(scheme: str) -> None:
+    settings = Settings.from_env(
+        {"DATABASE_URL": f"{scheme}://ada:s%40crt@db.example:5433/shop?sslmode=require"}
+    )
+    assert settings.url is not None
+    assert settings.url.render_as_string(hide_password=False) == (
+        "postgresql+psycopg2://ada:s%40crt@db.example:5433/shop?sslmode=require"
+    )
+
+
+def test_the_parts_of_a_url() -> None:
+    settings = Settings.from_env(
+        {"POSTGRES_HOST": "db", "POSTGRES_DB": "shop", "POSTGRES_USER": "ada", "POSTGRES_PASSWORD": "p@:/%"}
+    )
+    assert settings.url is not None
+    assert (settings.url.host, settings.url.port, settings.url.database) == ("db", 5432, "shop")
+    assert settings.url.password == "p@:/%"
+
+
+def test_the_environment_goes_before_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MAX_REJECT_RATIO=0.5\nORDER_DATE_MAX=2026-12-31\n")
+    monkeypatch.setenv("MAX_REJECT_RATIO", "0.1")
+    settings = Settings.from_env()
+    assert (settings.max_reject_ratio, settings.order_date_max) == (Decimal("0.1"), date(2026, 12, 31))
+
+
+def test_revenue_statuses_are_normalised() -> None:
+    settings = Settings.from_env({"REVENUE_STATUSES": "Delivered, pending"})
+    assert settings.revenue_statuses == ("pending", "delivered")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"DATABASE_URL": "mysql://x"}, "DATABASE_URL: minidw speaks to PostgreSQL, not to 'mysql'"),
+        ({"DATABASE_URL": "postgresql+psycopg://x"}, "not to 'postgresql\\+psycopg'"),
+        ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not a URL"),
+        ({"DATABASE_URL": "postgresql://ada:canary@db:port/shop"}, "DATABASE_URL is not a URL"),
+        ({"POSTGRES_PORT": "http"}, "POSTGRES_PORT: 'http' is not a port number"),
+        ({"ORDER_DATE_MIN": "01/02/2024"}, "ORDER_DATE_MIN: cannot understand '01/02/2024'"),
+        ({"ORDER_DATE_MIN": "2026-01-01"}, "ORDER_DATE_MIN is after ORDER_DATE_MAX"),
+        ({"REVENUE_STATUSES": "paid"}, "REVENUE_STATUSES: cannot understand 'paid'"),
+        ({"MAX_REJECT_RATIO": "20%"}, "MAX_REJECT_RATIO: cannot understand '20%'"),
+        ({"MAX_REJECT_RATIO": "1.5"}, "MAX_REJECT_RATIO: cannot understand '1.5'"),
+        ({"SEGMENT_VIP": "NaN"}, "SEGMENT_VIP: cannot understand 'NaN'"),
+        ({"SEGMENT_VIP": "1"}, "SEGMENT_VIP, SEGMENT_HIGH and SEGMENT_MEDIUM must not increase"),
+    ],
+)
+def test_a_mistake_names_its_variable(environment: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        Settings.from_env(environment)
+    assert "canary" not in str(caught.value)
+
+
+def test_a_password_is_not_in_the_repr() -> None:
+    assert "canary" not in repr(Settings.from_env({"DATABASE_URL": "postgresql://ada:canary@db/shop"}))
