@@ -1,6 +1,7 @@
 """raw → staging: a batch staged once, or all of them judged again when the rules have changed."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, select, update
 
@@ -59,10 +60,16 @@ def stage(
     ]
 
 
+def judge(conn: Connection, parameters: dict[str, Any], *, one_batch: bool, sample: bool = False) -> None:
+    """Fill the temporary tables of a stage with the judged rows of a batch, or of all staged batches."""
+    for table in sql.create_temporary():
+        conn.execute(table)
+    conn.execute(sql.insert_incoming(one_batch=one_batch, sample=sample), parameters)
+    conn.execute(sql.analyze_temporary(sql.incoming))
+
+
 def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMapping) -> Staged:
-    conn.execute(sql.create_incoming())
-    conn.execute(sql.insert_incoming(one_batch=True), {"batch_id": batch["batch_id"], **settings.rules})
-    conn.execute(sql.analyze_incoming())
+    judge(conn, {"batch_id": batch["batch_id"], **settings.rules}, one_batch=True)
     reasons: dict[str, int] = dict(conn.execute(sql.reject_reasons()).all())
     rejected = conn.execute(sql.insert_rejected()).rowcount
     if rejected > batch["rows_read"] * settings.max_reject_ratio:
@@ -73,24 +80,18 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
             f"{rejected} of {batch['rows_read']} rows rejected ({counts}); nothing was stored;"
             f" MAX_REJECT_RATIO is {settings.max_reject_ratio}",
         )
-    superseded = conn.execute(sql.delete_superseded()).rowcount
-    admitted = conn.scalar(sql.count_admitted()) or 0
+    fates = {"rejected": rejected, "superseded": conn.execute(sql.delete_superseded()).rowcount}
     if conn.scalar(select(exists().select_from(OrderLine))):
-        appeared, updated = _apply_changes(conn)
+        appeared, ceased, unchanged = _apply(conn)
+        fates |= {"inserted": appeared - ceased, "updated": ceased, "unchanged": unchanged}
     else:
         # The first lines of a warehouse need no queue: the marts have nothing yet and are built in full.
-        appeared, updated = conn.execute(sql.insert_all_lines()).rowcount, 0
+        fates |= {"inserted": conn.execute(sql.insert_lines()).rowcount, "updated": 0, "unchanged": 0}
+        conn.execute(sql.analyze_lines())
         conn.execute(delete(OrderTotal))
         conn.execute(sql.count_totals())
         conn.execute(update(MartBuild).values(fingerprint=None))
-    conn.execute(sql.drop_incoming())
-    fates = {
-        "inserted": appeared - updated,
-        "updated": updated,
-        "unchanged": admitted - appeared,
-        "superseded": superseded,
-        "rejected": rejected,
-    }
+    conn.execute(sql.drop_temporary())
     this_batch = update(Batch).where(Batch.batch_id == batch["batch_id"])
     conn.execute(this_batch.values(staged_at=func.clock_timestamp(), rules=rules, **fates))
     return Staged(
@@ -99,39 +100,45 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
         rows_read=batch["rows_read"],
         **fates,
         reasons=reasons,
-        hint=_hint(batch, superseded),
+        hint=_hint(batch, fates["superseded"]),
     )
 
 
 def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
     """Judge every staged batch again; what staging then holds differently becomes changes."""
-    conn.execute(sql.create_incoming())
-    conn.execute(sql.insert_incoming(one_batch=False), settings.rules)
-    conn.execute(sql.analyze_incoming())
+    judge(conn, settings.rules, one_batch=False)
     conn.execute(delete(OrderRejected))
     rejected = conn.execute(sql.insert_rejected()).rowcount
     conn.execute(replay_sql.recount_batches())
     conn.execute(replay_sql.delete_outdated())
-    appeared, ceased = _apply_changes(conn, replay=True)
-    conn.execute(sql.drop_incoming())
+    appeared, ceased, _ = _apply(conn, replay=True)
+    conn.execute(sql.drop_temporary())
     staged = Batch.staged_at.is_not(None)
     conn.execute(update(Batch).where(staged).values(rules=rules))
     batches = conn.scalar(select(func.count()).where(staged)) or 0
     return Replayed(reason, batches, appeared, ceased, rejected)
 
 
-def _apply_changes(conn: Connection, *, replay: bool = False) -> tuple[int, int]:
-    """Queue the changes between staging and the admitted rows, then make them; returns +1s and -1s."""
+def _apply(conn: Connection, *, replay: bool = False) -> tuple[int, int, int]:
+    """Queue what differs between staging and ``incoming`` as changes, and make them.
+
+    Returns how many order lines appeared, ceased and were unchanged.
+    """
     stage = {"stage": conn.scalar(select(sql.next_stage()))}
+    # A replay may find the same values in another delivery: then that is where the line comes from.
     by = (*sql.VALUES, *sql.ORIGIN) if replay else sql.VALUES
-    appeared = conn.execute(sql.insert_appeared(by=by), stage).rowcount
-    ceased = conn.execute(sql.insert_replaced(by=by), stage).rowcount
-    if replay:
-        ceased += conn.execute(replay_sql.insert_vanished(), stage).rowcount
-        conn.execute(replay_sql.delete_vanished(), stage)
-    conn.execute(sql.merge_lines(), stage)
+    ceased = conn.execute(replay_sql.insert_vanished(), stage).rowcount if replay else 0
+    unchanged = 0
+    if conn.execute(sql.insert_held()).rowcount:
+        conn.execute(sql.analyze_temporary(sql.held))
+        unchanged = conn.execute(sql.delete_unchanged(by=by)).rowcount
+        ceased += conn.execute(sql.insert_ceased(), stage).rowcount
+    appeared = conn.execute(sql.insert_appeared(), stage).rowcount
+    if ceased:
+        conn.execute(sql.delete_ceased(), stage)
+    conn.execute(sql.insert_lines())
     conn.execute(sql.merge_totals(), stage)
-    return appeared, ceased
+    return appeared, ceased, unchanged
 
 
 def _hint(batch: RowMapping, superseded: int) -> str | None:

@@ -14,7 +14,7 @@ from minidw.transforms.rules import judged
 from tests.feeds import DEFAULTS
 
 
-def judge(conn: Connection, *, settings: Settings | None = None, **delivered: Any) -> Any:
+def judge(conn: Connection, settings: Settings | None = None, /, **delivered: str | None) -> Any:
     """The judged row of a feed that differs from the defaults in the given columns."""
     deliver(conn, **delivered)
     rules = (settings or Settings()).rules
@@ -178,7 +178,7 @@ def test_a_row_that_passes_is_cleaned(
 
 def test_the_range_of_dates_is_a_setting(conn: Connection) -> None:
     settings = Settings.from_env({"ORDER_DATE_MIN": "2026-01-01", "ORDER_DATE_MAX": "2026-12-31"})
-    assert judge(conn, settings=settings, order_timestamp="2026-12-31 23:59:59").reasons is None
+    assert judge(conn, settings, order_timestamp="2026-12-31 23:59:59").reasons is None
 
 
 @pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY"])

@@ -30,10 +30,8 @@ from minidw.transforms.staging import (
     ORIGIN,
     VALUES,
     admitted,
-    ceasing,
+    change_of,
     incoming,
-    same_line,
-    this_stage,
 )
 
 ADMITTED_FATES = ("inserted", "updated", "unchanged", "superseded")
@@ -126,24 +124,9 @@ def delete_outdated() -> Delete:
 
 def insert_vanished() -> Insert:
     """-1 for every staged row whose order line no delivery supports any more."""
-    supported = exists().where(same_line, admitted)
-    return insert_from(OrderChange, ceasing().where(not_(supported)))
-
-
-def delete_vanished() -> Delete:
-    """The staged rows that ceased without another in their place."""
-    gone, come = aliased(OrderChange), aliased(OrderChange)
-    replaced = exists().where(
-        come.stage == gone.stage,
-        come.change == 1,
-        *(getattr(come, name) == getattr(gone, name) for name in LINE_KEY),
-    )
-    return delete(OrderLine).where(
-        *(getattr(OrderLine, name) == getattr(gone, name) for name in LINE_KEY),
-        gone.stage == this_stage,
-        gone.change == -1,
-        not_(replaced),
-    )
+    supported = exists().where(*(getattr(OrderLine, name) == incoming.c[name] for name in LINE_KEY), admitted)
+    lines = change_of(OrderLine.__table__, -1)
+    return insert_from(OrderChange, lines.where(not_(supported)))
 
 
 def rejects_difference(*, sample: bool) -> Query:

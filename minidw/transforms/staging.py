@@ -12,8 +12,8 @@ from sqlalchemy import (
     ARRAY,
     BigInteger,
     Column,
-    ColumnElement,
     Delete,
+    FromClause,
     Insert,
     Integer,
     MetaData,
@@ -28,7 +28,6 @@ from sqlalchemy import (
     func,
     literal,
     not_,
-    or_,
     select,
     text,
 )
@@ -58,14 +57,20 @@ incoming = Table(
     prefixes=["TEMPORARY"],
 )
 
+held = Table(
+    "orders_held",
+    MetaData(),
+    *(Column(name, OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS),
+    prefixes=["TEMPORARY"],
+)
+
 admitted = incoming.c.reasons.is_(None)
-same_line = and_(*(getattr(OrderLine, name) == incoming.c[name] for name in LINE_KEY))
 this_stage = bindparam("stage", type_=Integer)
 
 
-def create_incoming() -> CreateTable:
-    """A temporary table of judged rows."""
-    return CreateTable(incoming)
+def create_temporary() -> list[CreateTable]:
+    """The tables that a stage works with."""
+    return [CreateTable(incoming), CreateTable(held)]
 
 
 def insert_incoming(*, one_batch: bool, sample: bool = False) -> Insert:
@@ -73,14 +78,19 @@ def insert_incoming(*, one_batch: bool, sample: bool = False) -> Insert:
     return insert_from(incoming, judged(one_batch=one_batch, sample=sample))
 
 
-def analyze_incoming() -> TextClause:
+def analyze_temporary(table: Table) -> TextClause:
     """Statistics, which no background process gathers for a temporary table."""
-    return text(f"ANALYZE {incoming.name}")
+    return text(f"ANALYZE {table.name}")
 
 
-def drop_incoming() -> TextClause:
-    """The temporary table has served; a caller's transaction may go on and stage again."""
-    return text(f"DROP TABLE {incoming.name}")
+def analyze_lines() -> TextClause:
+    """Statistics of a staging table that was filled at once: the next run may come before autovacuum."""
+    return text("ANALYZE staging.orders_stg")
+
+
+def drop_temporary() -> TextClause:
+    """They have served; a caller's transaction may go on and stage again."""
+    return text(f"DROP TABLE {incoming.name}, {held.name}")
 
 
 def reject_reasons() -> Query:
@@ -95,11 +105,6 @@ def insert_rejected() -> Insert:
     """Rejected rows with all their reasons."""
     query = select(incoming.c.batch_id, incoming.c.source_row, incoming.c.reasons)
     return insert_from(OrderRejected, query.where(not_(admitted)))
-
-
-def count_admitted() -> Query:
-    """How many rows are neither rejected nor removed from ``incoming``."""
-    return select(func.count()).select_from(incoming).where(admitted)
 
 
 def delete_superseded() -> Delete:
@@ -119,50 +124,52 @@ def delete_superseded() -> Delete:
     )
 
 
-def insert_all_lines() -> Insert:
-    """Every admitted row, into a staging table that is empty."""
-    return insert_from(OrderLine, select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted))
-
-
 def next_stage() -> ScalarSelect[int]:
     """The number of a stage among the changes that wait."""
     return next_id(OrderChange.stage)
 
 
-def insert_appeared(*, by: tuple[str, ...] = VALUES) -> Insert:
-    """+1 for every admitted row that is new or differs from what is staged."""
-    query = (
-        select(
-            this_stage.label("stage"),
-            *(incoming.c[name] for name in STAGED_COLUMNS),
-            literal(1).label("change"),
-        )
-        .join_from(incoming, OrderLine, same_line, isouter=True)
-        .where(admitted, or_(OrderLine.order_id.is_(None), _differs(by)))
+def insert_held() -> Insert:
+    """What is staged of the order lines that ``incoming`` brings: the one look at the history."""
+    lines = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
+    same_line = and_(*(getattr(OrderLine, name) == incoming.c[name] for name in LINE_KEY))
+    return insert_from(held, lines.join_from(incoming, OrderLine, same_line).where(admitted))
+
+
+def delete_unchanged(*, by: tuple[str, ...] = VALUES) -> Delete:
+    """What is staged already needs no change; what stays in ``incoming`` is new or differs."""
+    return delete(incoming).where(*(held.c[name] == incoming.c[name] for name in (*LINE_KEY, *by)), admitted)
+
+
+def insert_ceased() -> Insert:
+    """-1 for every staged row that a row of ``incoming`` replaces."""
+    same_line = and_(*(held.c[name] == incoming.c[name] for name in LINE_KEY))
+    return insert_from(OrderChange, change_of(held, -1).join_from(held, incoming, same_line).where(admitted))
+
+
+def insert_appeared() -> Insert:
+    """+1 for every admitted row."""
+    return insert_from(OrderChange, change_of(incoming, 1).where(admitted))
+
+
+def change_of(lines: FromClause, sign: int) -> Query:
+    """The rows of a table as changes of this stage."""
+    columns = (lines.c[name] for name in STAGED_COLUMNS)
+    return select(this_stage.label("stage"), *columns, literal(sign).label("change"))
+
+
+def delete_ceased() -> Delete:
+    """The staged rows that ceased to hold in this stage."""
+    return delete(OrderLine).where(
+        *(getattr(OrderLine, name) == getattr(OrderChange, name) for name in LINE_KEY),
+        OrderChange.stage == this_stage,
+        OrderChange.change == -1,
     )
-    return insert_from(OrderChange, query)
 
 
-def insert_replaced(*, by: tuple[str, ...] = VALUES) -> Insert:
-    """-1 for every staged row that a differing one replaces."""
-    query = ceasing().join_from(incoming, OrderLine, same_line).where(admitted, _differs(by))
-    return insert_from(OrderChange, query)
-
-
-def merge_lines() -> Merge:
-    """The rows that appeared in this stage, brought into staging."""
-    appeared = (
-        select(*(getattr(OrderChange, name) for name in STAGED_COLUMNS))
-        .where(OrderChange.stage == this_stage, OrderChange.change == 1)
-        .subquery("appeared")
-    )
-    return Merge(
-        OrderLine.__table__,
-        appeared,
-        on=LINE_KEY,
-        update={name: appeared.c[name] for name in STAGED_COLUMNS if name not in LINE_KEY},
-        insert=STAGED_COLUMNS,
-    )
+def insert_lines() -> Insert:
+    """Every admitted row, where its order line is not staged or no longer."""
+    return insert_from(OrderLine, select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted))
 
 
 def merge_totals() -> Merge:
@@ -204,15 +211,3 @@ def totals_of_lines() -> Query:
         func.sum(OrderLine.quantity).label("quantity"),
         func.sum(OrderLine.total_amount).label("total_amount"),
     ).group_by(OrderLine.status)
-
-
-def ceasing() -> Query:
-    return select(
-        this_stage.label("stage"),
-        *(getattr(OrderLine, name) for name in STAGED_COLUMNS),
-        literal(-1).label("change"),
-    )
-
-
-def _differs(by: tuple[str, ...]) -> ColumnElement[bool]:
-    return or_(*(getattr(OrderLine, name) != incoming.c[name] for name in by))
