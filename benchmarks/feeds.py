@@ -33,7 +33,8 @@ def write_feed(path: Path, rows: int, *, first_id: int, recent: bool = False) ->
                 strict=True,
             )
             file.writelines(
-                f"{order},{at},C{customer},P{product},{CATEGORIES[product % 5]},{cents / 100:.2f},{units},{status}\n"
+                f"{order},{at},C{customer},P{product},{CATEGORIES[product % 5]},"
+                f"{cents / 100:.2f},{units},{status}\n"
                 for order, at, customer, product, cents, units, status in columns
             )
     return path

