@@ -164,12 +164,20 @@ def psql(arguments: Sequence[str] = (), *, settings: Settings | None = None) -> 
         from minidw import embedded
 
         program = str(embedded.find_binaries() / "psql")
+    url = engine.url
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    if engine.url.password is not None:
+    if url.password is not None:
         # In the environment, where only its owner can read it, not among the arguments.
-        environment["PGPASSWORD"] = str(engine.url.password)
-    target = engine.url.set(drivername="postgresql", password=None).render_as_string()
-    return subprocess.call([program, "--dbname", target, *arguments], env=environment)
+        environment["PGPASSWORD"] = str(url.password)
+    target = sqlalchemy.URL.create(
+        "postgresql",
+        username=url.username,
+        host=url.host,
+        port=url.port,
+        database=url.database,
+        query=url.query,
+    )
+    return subprocess.call([program, "--dbname", target.render_as_string(), *arguments], env=environment)
 
 
 def migrations() -> Path:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psycopg2
 from sqlalchemy import URL
@@ -77,14 +78,15 @@ def tcp_server() -> Iterator[URL]:
         }
         probe.close()
         options = [f"-c{name}={value}" for name, value in settings.items()]
-        process = _start_as(account, [binaries / "postgres", "-D", data, *options], directory / "log")
-        try:
-            url = URL.create("postgresql+psycopg2", "dw", password, "127.0.0.1", port, "postgres")
-            _wait_for(url)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(30)
+        with (directory / "log").open("w") as log:
+            process = _start_as(account, [binaries / "postgres", "-D", data, *options], log)
+            try:
+                url = URL.create("postgresql+psycopg2", "dw", password, "127.0.0.1", port, "postgres")
+                _wait_for(url)
+                yield url
+            finally:
+                process.terminate()
+                process.wait(30)
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
@@ -92,15 +94,14 @@ def _unprivileged() -> pwd.struct_passwd | None:
 
 
 def _run_as(account: pwd.struct_passwd | None, command: list[str | Path]) -> None:
-    process = _start_as(account, command, None)
+    process = _start_as(account, command, subprocess.PIPE)
     output, _ = process.communicate()
     assert process.returncode == 0, output
 
 
 def _start_as(
-    account: pwd.struct_passwd | None, command: list[str | Path], log: Path | None
+    account: pwd.struct_passwd | None, command: list[str | Path], output: IO[str] | int
 ) -> subprocess.Popen[str]:
-    output = log.open("w") if log else subprocess.PIPE
     return subprocess.Popen(
         [str(part) for part in command],
         stdin=subprocess.DEVNULL,
