@@ -1,15 +1,23 @@
 """staging → mart: each mart by its changes, or in full where that is due."""
 
+import time
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, exists, func, select, update
+from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from minidw.schema.mart import Mart, MartBuild, marts
+from minidw.schema.mart import Mart, MartBuild, Role, marts
 from minidw.schema.raw import Batch
-from minidw.schema.staging import OrderChange
+from minidw.schema.staging import OrderChange, OrderTotal
 from minidw.settings import Settings
 from minidw.transforms import marts as sql
+
+# Measured on 400,000 order lines of 100,000 customers: from so many changes per order line on, building a
+# mart in full is faster. Where a key lost a line, its smallest and largest are looked up again: far sooner.
+FULL_FROM = 0.75
+FULL_FROM_WITH_EXTREMES = 0.2
+# Below this both take a moment.
+FEW_CHANGES = 10_000
 
 
 @dataclass(frozen=True)
@@ -20,14 +28,17 @@ class Built:
     method: str
     reason: str
     rows: int
+    seconds: float
 
 
 def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[Built]:
     """Bring every mart up to date with staging and empty the queue of changes."""
     known: dict[str, str | None] = dict(conn.execute(select(MartBuild.mart, MartBuild.fingerprint)).all())
-    waiting = bool(conn.scalar(select(exists().select_from(OrderChange))))
+    changes = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
+    lines = int(conn.scalar(select(func.sum(OrderTotal.order_lines))) or 0)
     built: dict[type[Mart], Built] = {}
     for mart in marts():
+        start = time.perf_counter()
         fingerprint = sql.fingerprint(mart, settings.rules)
         source = built.get(mart.source) if issubclass(mart.source, Mart) else None
         if full:
@@ -40,21 +51,32 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
             method, reason = "full", "its definition or rules changed"
         elif source is not None and source.method == "full":
             method, reason = "full", f"{source.mart} was built in full"
-        elif waiting:
-            method, reason = "incremental", "changes are waiting"
         else:
-            method, reason = "none", "no changes are waiting"
+            method, reason = _by_size(mart, changes, lines)
         if method != "none":
             statements = sql.full_build(mart) if method == "full" else sql.incremental_build(mart)
             for statement in statements:
                 conn.execute(statement, settings.rules)
             _record(conn, mart, fingerprint, method, reason)
         rows = conn.scalar(select(func.count()).select_from(mart)) or 0
-        built[mart] = Built(mart.__tablename__, method, reason, rows)
+        seconds = round(time.perf_counter() - start, 3)
+        built[mart] = Built(mart.__tablename__, method, reason, rows, seconds)
     conn.execute(delete(OrderChange))
     unbuilt = update(Batch).where(Batch.staged_at.is_not(None), Batch.built_at.is_(None))
     conn.execute(unbuilt.values(built_at=func.clock_timestamp()))
     return list(built.values())
+
+
+def _by_size(mart: type[Mart], changes: int, lines: int) -> tuple[str, str]:
+    """The method that is faster for so many changes, and why."""
+    if not changes:
+        return "none", "no changes are waiting"
+    extremes = sql.named(mart, Role.SMALLEST, Role.LARGEST)
+    limit = FULL_FROM_WITH_EXTREMES if extremes else FULL_FROM
+    size = f"{changes:,} changes to {lines:,} order lines"
+    if changes >= FEW_CHANGES and changes > lines * limit:
+        return "full", f"{size}, over {limit} of them"
+    return "incremental", size
 
 
 def _record(conn: Connection, mart: type[Mart], fingerprint: str, method: str, reason: str) -> None:

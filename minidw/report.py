@@ -141,7 +141,13 @@ def print_result(console: Console, result: Result) -> None:
         console.print("nothing to stage")
     if result.built:
         rows = [
-            {"mart": f"mart.{b.mart}", "rows": b.rows, "build": b.method, "because": b.reason}
+            {
+                "mart": f"mart.{b.mart}",
+                "rows": b.rows,
+                "build": b.method,
+                "because": b.reason,
+                "seconds": f"{b.seconds:.2f}",
+            }
             for b in result.built
         ]
         print_rows(console, rows)

@@ -165,6 +165,26 @@ def test_a_build_without_changes_does_nothing(warehouse: Engine, feed: Feed) -> 
     assert {built.method for built in minidw.build_marts(warehouse, full=True).built} == {"full"}
 
 
+def test_a_batch_that_is_large_against_the_history_is_built_in_full(
+    warehouse: Engine, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minidw.build.FEW_CHANGES", 1)
+    minidw.run(feed("order_id\n1\n2\n3\n4"), warehouse)
+
+    two_changes_of_four = minidw.run(feed("order_id | price\n1 | 2"), warehouse).built
+    six_changes_of_four = minidw.run(feed("order_id | price\n1 | 3\n2 | 3\n3 | 3"), warehouse).built
+
+    assert [(b.mart, b.method) for b in two_changes_of_four] == [
+        ("daily_revenue", "incremental"),
+        ("customer_ltv", "full"),
+        ("product_revenue", "incremental"),
+        ("customer_segments", "full"),
+    ]
+    assert two_changes_of_four[1].reason == "2 changes to 4 order lines, over 0.2 of them"
+    assert {b.method for b in six_changes_of_four} == {"full"}
+    assert disagreements(warehouse) == []
+
+
 def test_marts_follow_the_statuses_that_count_as_revenue(warehouse: Engine, feed: Feed) -> None:
     minidw.run(feed("order_id | price | status\n1 | 1 | delivered\n2 | 2 | cancelled"), warehouse)
     everything = Settings(revenue_statuses=("pending", "shipped", "delivered", "cancelled"))
