@@ -100,7 +100,16 @@ def parser() -> argparse.ArgumentParser:
         "--dirty", type=float, default=0.0, metavar="P", help="share of bad or repeated rows"
     )
     migrate_command = command("migrate", migrate, "create or upgrade the tables, as alembic upgrade does")
-    migrate_command.add_argument("revision", nargs="?", default="head")
+    migrate_command.add_argument(
+        "revision", nargs="?", help="the revision to go to (head; with --down, base)"
+    )
+    how = migrate_command.add_mutually_exclusive_group()
+    how.add_argument(
+        "--down", action="store_true", help="go back, as alembic downgrade does: this drops tables"
+    )
+    how.add_argument(
+        "--check", action="store_true", help="compare the database with the models, as alembic check does"
+    )
     # No character starts an option here: all of them are psql's own.
     psql_command = command(
         "psql", psql, "open a prompt on the database in use", prefix_chars="\0", add_help=False
@@ -140,7 +149,8 @@ def everything(_: argparse.Namespace) -> int:
     settings = Settings.from_env()
     console = _console()
     with bound(None, settings) as engine:
-        minidw.upgrade(engine, settings=settings)
+        if settings.url is not None:
+            minidw.upgrade(engine, settings=settings)
         path = minidw.generate_orders(day=next_day(FEED_DIRECTORY, datetime.now(UTC).date()))
         console.print(f"generated {path}")
         result = minidw.run(path, engine, settings=settings)
@@ -253,9 +263,14 @@ def generate(arguments: argparse.Namespace) -> int:
 
 
 def migrate(arguments: argparse.Namespace) -> int:
-    import minidw
+    from minidw import database
 
-    minidw.upgrade(revision=arguments.revision)
+    if arguments.check:
+        database.check_schema()
+    elif arguments.down:
+        database.downgrade(revision=arguments.revision or "base")
+    else:
+        database.upgrade(revision=arguments.revision or "head")
     return 0
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -129,14 +129,35 @@ def upgrade(bind: Bind = None, revision: str = "head", *, settings: Settings | N
     Safe to call from several processes at once. Raises DatabaseError.
     """
     from alembic import command
+
+    _with_alembic(bind, settings, lambda config: command.upgrade(config, revision))
+
+
+def downgrade(bind: Bind = None, revision: str = "base", *, settings: Settings | None = None) -> None:
+    """Take the schema back to a revision, as ``alembic downgrade`` does; at ``base`` nothing is left."""
+    from alembic import command
+
+    _with_alembic(bind, settings, lambda config: command.downgrade(config, revision))
+
+
+def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> None:
+    """Compare the database with the models, as ``alembic check`` does; DatabaseError where they differ."""
+    from alembic import command
+
+    _with_alembic(bind, settings, command.check)
+
+
+def _with_alembic(bind: Bind, settings: Settings | None, call: Callable[[Any], None]) -> None:
+    """Call Alembic on our scripts, in a transaction that is committed unless it is the caller's."""
     from alembic.config import Config
     from alembic.util import CommandError
 
     settings = settings or Settings.from_env()
     if bind is None:
+        # Not ``bound``: that upgrades the embedded database first.
         engine = create_engine(settings)
         try:
-            upgrade(engine, revision, settings=settings)
+            _with_alembic(engine, settings, call)
         finally:
             engine.dispose()
         return
@@ -148,7 +169,7 @@ def upgrade(bind: Bind = None, revision: str = "head", *, settings: Settings | N
             conn.begin()
         config.attributes["connection"] = conn
         try:
-            command.upgrade(config, revision)
+            call(config)
         except CommandError as error:
             raise DatabaseError(f"cannot migrate: {error}") from error
         if not isinstance(bind, Connection | Session):
@@ -217,9 +238,15 @@ def _holder(conn: Connection) -> str:
 
 def _pin(conn: Connection) -> dict[str, str]:
     """Set what a run depends on, for this transaction; returns what it was."""
-    before = conn.execute(select(*(func.current_setting(name).label(name) for name in _PINNED))).one()
+    settings = (*_PINNED, "transaction_isolation")
+    before = dict(
+        conn.execute(select(*(func.current_setting(name).label(name) for name in settings))).one()._mapping
+    )
+    # A snapshot older than the lock would not show what the runner before committed.
+    if (isolation := before.pop("transaction_isolation")) != "read committed":
+        raise DatabaseError(f"this transaction is {isolation.upper()}; give minidw a READ COMMITTED one")
     conn.execute(_set_local(_PINNED))
-    return dict(before._mapping)
+    return before
 
 
 def _set_local(values: dict[str, str]) -> sqlalchemy.Executable:

@@ -16,7 +16,7 @@ from sqlalchemy.types import Integer, Text
 from minidw.errors import BadFileError
 from minidw.feed import Feed
 from minidw.schema.raw import RAW_COLUMNS, Batch, OrderDelivered, OrderLanded
-from minidw.transforms.sql import Query, insert_from, next_id, trimmed
+from minidw.transforms.sql import Query, insert_from, next_id, nfc, trimmed
 
 COPY_CHUNK = 256 * 1024
 BAD_COPY_FILE_FORMAT = "22P04"
@@ -89,7 +89,7 @@ def insert_delivered(batch_id: int, *, number_lines: bool) -> Insert:
     landed = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
     if number_lines:
         line = func.row_number().over(
-            partition_by=trimmed(OrderLanded.order_id), order_by=OrderLanded.source_row
+            partition_by=nfc(trimmed(OrderLanded.order_id)), order_by=OrderLanded.source_row
         )
         landed["line_number"] = line.cast(Text)
     query = select(

@@ -15,6 +15,7 @@ from sqlalchemy import URL, Connection, create_engine, inspect, text
 
 import minidw
 from minidw import Settings
+from minidw.cli import main
 from minidw.database import migrations
 from minidw.schema import Base
 
@@ -115,6 +116,21 @@ def test_upgrade_joins_a_caller_s_transaction(empty_database: URL) -> None:
         conn.rollback()
     assert tables(empty_database) == set()
     engine.dispose()
+
+
+def test_migrate_of_the_command_line_goes_up_checks_and_goes_down(
+    empty_database: URL, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database.render_as_string(hide_password=False))
+
+    assert (main(["migrate"]), main(["migrate", "--check"])) == (0, 0)
+    with create_engine(empty_database).begin() as conn:
+        conn.execute(text("ALTER TABLE mart.daily_revenue ADD COLUMN surprise text"))
+    assert main(["migrate", "--check"]) == 2
+    assert "minidw: cannot migrate: New upgrade operations detected" in capfd.readouterr().err
+
+    assert main(["migrate", "--down"]) == 0
+    assert tables(empty_database) == set()
 
 
 def test_an_unknown_revision_is_one_line(empty_database: URL) -> None:

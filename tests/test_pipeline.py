@@ -129,6 +129,11 @@ def test_lines_of_an_order_are_numbered_on_request(warehouse: Engine, feed: Feed
     assert lines == [("1", 1, 1), ("1", 2, 2), ("1", 3, 4), ("2", 1, 3)]
 
 
+def test_two_spellings_of_an_order_are_numbered_as_one(warehouse: Engine, feed: Feed) -> None:
+    path = feed("order_id | price\né | 1\ne\u0301 | 2")
+    assert fates(minidw.run(path, warehouse, number_lines=True)) == {"inserted": 2}
+
+
 def test_the_summary_names_the_option_for_order_lines(warehouse: Engine, feed: Feed) -> None:
     (staged,) = minidw.run(feed("order_id | price\n1 | 1\n1 | 2"), warehouse).staged
     assert staged.superseded == 1
@@ -303,6 +308,15 @@ def test_a_caller_s_transaction_is_joined_and_never_committed(warehouse: Engine,
         assert conn.scalar(text("SHOW search_path")) == "public"
         conn.rollback()
     assert count(warehouse, OrderLine) == 0
+
+
+def test_a_snapshot_older_than_the_lock_is_refused(warehouse: Engine, feed: Feed) -> None:
+    path = feed("order_id\n1")
+    with (
+        warehouse.connect().execution_options(isolation_level="REPEATABLE READ") as conn,
+        pytest.raises(DatabaseError, match="REPEATABLE READ; give minidw a READ COMMITTED one"),
+    ):
+        minidw.run(path, conn)
 
 
 def test_a_failure_leaves_a_caller_s_transaction_as_it_was(warehouse: Engine, feed: Feed) -> None:
