@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 SUPERUSER = "postgres"
 SYSTEM_HOME = Path("/var/lib/minidw")
-SOCKET = ".s.PGSQL.5432"
+PORT = "5432"
+SOCKET = f".s.PGSQL.{PORT}"
 LONGEST_SOCKET = 100
 PATIENCE = 60.0
+START_TOLERANCE = 5.0
 POLL = 0.01
 
 
@@ -50,7 +52,8 @@ class Server:
         """Where SQLAlchemy connects."""
         from sqlalchemy import URL
 
-        query = {"host": str(self.socket_dir)}
+        # The port is part of the socket's name; unsaid, PGPORT would choose another.
+        query = {"host": str(self.socket_dir), "port": PORT}
         return URL.create("postgresql+psycopg2", username=SUPERUSER, database="postgres", query=query)
 
     def close(self) -> None:
@@ -175,9 +178,8 @@ def _initialise(data: Path, binaries: Path, account: "pwd.struct_passwd | None")
         last = (done.stdout.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
         raise EmbeddedError(f"initdb failed in {data.parent}: {last}")
     owner = account.pw_name if account else pwd.getpwuid(os.geteuid()).pw_name
-    names = [owner, "root"] if os.geteuid() == 0 else [owner]
     (new / "pg_hba.conf").write_text("local all all peer map=minidw\n")
-    (new / "pg_ident.conf").write_text("".join(f'minidw "{name}" {SUPERUSER}\n' for name in names))
+    (new / "pg_ident.conf").write_text(f'minidw "{owner}" {SUPERUSER}\nminidw root {SUPERUSER}\n')
     new.rename(data)
 
 
@@ -231,6 +233,7 @@ def _settings(data: Path) -> dict[str, str]:
     memory = psutil.virtual_memory().total // 2**20
     disk = shutil.disk_usage(data).total // 2**20
     return {
+        "port": PORT,
         "listen_addresses": "",
         "unix_socket_permissions": "0700",
         "timezone": "UTC",
@@ -296,11 +299,17 @@ def _is_ours(pid: int, data: Path) -> bool:
 
     try:
         process = psutil.Process(pid)
-        return (
-            process.status() != psutil.STATUS_ZOMBIE
-            and Path(process.exe()).name.removesuffix(" (deleted)") == "postgres"
-            and Path(process.cwd()) == data.resolve()
-        )
+        if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
+            return False
+        try:
+            return Path(process.cwd()) == data.resolve()
+        except psutil.AccessDenied:
+            # Root in a container may not look into the processes of others. The pid file, which only the
+            # server's account can write, also has the second in which its process started.
+            lines = _pid_file(data)
+            named = len(lines) > 2 and lines[0] == str(pid) and lines[2].isdigit()
+            owned = process.uids().real == data.stat().st_uid
+            return named and owned and abs(process.create_time() - int(lines[2])) < START_TOLERANCE
     except psutil.Error:
         return False
 

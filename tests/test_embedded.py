@@ -309,6 +309,42 @@ def test_an_ordinary_user_needs_nothing_else(directory: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (directory / "home" / "pgdata").owner() == "nobody"
+    # Root shares it, as the same account.
+    root = start(directory / "home")
+    assert answer(root) == 1
+    root.close()
+
+
+@pytest.mark.skipif(not AS_ROOT or not shutil.which("setpriv"), reason="about root in a container")
+def test_root_that_may_not_look_into_other_processes(home: Path) -> None:
+    # Given a client with the capabilities of a container
+    container = ["setpriv", "--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace", "--"]
+    package = str(Path(embedded.__file__).parent.parent)
+    command = [*container, sys.executable, "-c", CLIENT, str(home), "60", package]
+    clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    # When two such clients share the server and are killed
+    for process in clients:
+        assert process.stdout is not None
+        assert process.stdout.readline()
+    pid = postmaster(home)
+    for process in clients:
+        end(process)
+    # Then it stops
+    wait_until(lambda: not is_running(pid))
+
+
+def test_the_variables_of_libpq_change_nothing(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "PGPORT": "1",
+        "PGHOST": "nowhere",
+        "PGUSER": "x",
+        "PGDATABASE": "y",
+        "LC_ALL": "xx",
+    }.items():
+        monkeypatch.setenv(name, value)
+    server = start(home)
+    assert answer(server, "SELECT current_user || current_database()") == "postgrespostgres"
+    server.close()
 
 
 def test_a_missing_wheel_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
