@@ -112,7 +112,7 @@ def status(conn: Connection) -> dict[str, Rows]:
     return {"batches": _rows(conn, batches), "marts": _rows(conn, builds), "waiting": _rows(conn, waiting)}
 
 
-LONGEST_LIST = 100
+LONGEST_LIST = 20
 FATES = ("inserted", "updated", "unchanged", "superseded", "rejected")
 
 
@@ -183,7 +183,8 @@ def print_verified(console: Console, verified: Verified) -> None:
     """The differing rows of each table, or that there are none."""
     for table in verified.tables:
         rows = [{"side": d.side, **d.row} for d in verified.differences if d.table == table]
-        print_rows(console, rows[:LONGEST_LIST], f"{table}: {len(rows):,} differing rows")
+        shown = f", the first {LONGEST_LIST} of them" if len(rows) > LONGEST_LIST else ""
+        print_rows(console, rows[:LONGEST_LIST], f"{table}: {len(rows):,} differing rows{shown}")
     if verified.changes_waiting:
         console.print(
             f"{verified.changes_waiting:,} changes wait: the marts are behind staging until a build"
