@@ -1,5 +1,7 @@
 """Any mart class → query, full build, incremental build, difference: as SQL text and on data."""
 
+import subprocess
+import sys
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -167,6 +169,22 @@ def test_difference_shows_both_sides(conn: Connection) -> None:
     stage(conn, line("1"))
     conn.execute(update(DailyRevenue).values(revenue=11))
     assert [row.side for row in conn.execute(difference(DailyRevenue), RULES)] == ["due", "held"]
+
+
+UNCOUNTED = """
+from sqlalchemy.orm import Mapped
+from minidw.schema.mart import Code, Mart, key
+
+class Uncounted(Mart):
+    __tablename__ = "uncounted"
+    customer_id: Mapped[Code] = key(lambda line: line.customer_id)
+"""
+
+
+def test_a_mart_without_a_count_is_refused_where_it_is_declared() -> None:
+    # In a process of its own: a class cannot be taken back.
+    done = subprocess.run([sys.executable, "-c", UNCOUNTED], capture_output=True, text=True, check=False)
+    assert "TypeError: Uncounted needs one count()" in done.stderr
 
 
 def test_a_fingerprint_follows_the_rules_that_the_mart_uses() -> None:

@@ -92,6 +92,12 @@ class Mart(Base):
     source: ClassVar[type[Base]] = OrderLine
     condition: ClassVar[Callable[[Any], ColumnElement[bool]] | None] = counts_as_revenue
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        roles = [column.info["measure"].role for column in cls.__table__.c if "measure" in column.info]
+        if not issubclass(cls.source, Mart) and roles.count(Role.COUNT) != 1:
+            raise TypeError(f"{cls.__name__} needs one count(): it tells when the last line of a key is gone")
+
 
 class DailyRevenue(Mart):
     """Revenue per day. One row per order date (UTC).
