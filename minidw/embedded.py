@@ -10,15 +10,17 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from minidw.errors import EmbeddedError
 
@@ -39,13 +41,13 @@ START_TOLERANCE = 5.0
 POLL = 0.01
 
 
-@dataclass
 class Server:
     """A running server that this process is a client of, until ``close`` or the end of the process."""
 
-    data_dir: Path
-    socket_dir: Path
-    lock: IO[bytes] = field(repr=False)
+    def __init__(self, data_dir: Path, socket_dir: Path, lock: int) -> None:
+        self.data_dir = data_dir
+        self.socket_dir = socket_dir
+        self._let_go = weakref.finalize(self, os.close, lock)
 
     @property
     def url(self) -> "URL":
@@ -58,7 +60,7 @@ class Server:
 
     def close(self) -> None:
         """Be a client no more; the server stops when nobody is."""
-        self.lock.close()
+        self._let_go()
 
 
 def find_binaries() -> Path:
@@ -84,13 +86,13 @@ def start(home: Path, *, options: Mapping[str, str] | None = None, binaries: Pat
         account = _account(home)
         home = _place(home, account)
         binaries = _reachable(binaries, account)
-        lock = (home / "clients.lock").open("ab")
+        lock = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
             with _locked(home / "start.lock"):
                 socket_dir = _ensure_running(home, binaries, account, options or {})
         except BaseException:
-            lock.close()
+            os.close(lock)
             raise
     except OSError as error:
         raise EmbeddedError(f"the embedded PostgreSQL cannot use {home}: {error}") from error
@@ -129,16 +131,24 @@ def _ensure_running(
     """Under the start lock: a cluster, a watchdog, a server; returns the directory of its socket."""
     data = home / "pgdata"
     for leftover in home.glob("pgdata.new-*"):
-        shutil.rmtree(leftover, ignore_errors=True)
+        # An initdb whose client was killed may still be writing there; it gives up when it finds nothing.
+        _wait(partial(_is_removed, leftover), PATIENCE)
     if not data.exists():
         _initialise(data, binaries, account)
     _check_version(data, binaries, account)
     # Before the server: were this process killed in between, someone would still be there to stop it.
     _ensure_watchdog(home)
-    if not _postmaster(data):
-        _clear(data)
-        _launch(data, binaries, account, options)
-    _wait_until_ready(data)
+    launched, deadline = False, time.monotonic() + PATIENCE
+    while not (_postmaster(data) and _answers(data)):
+        if _postmaster(data) is None:
+            if launched:
+                raise EmbeddedError(f"the embedded PostgreSQL did not start: {_last_words(data)}")
+            _clear(data)
+            _launch(data, binaries, account, options)
+            launched = True
+        if time.monotonic() > deadline:
+            raise EmbeddedError(f"the embedded PostgreSQL is not ready: {_last_words(data)}")
+        time.sleep(POLL)
     socket_dir = _socket_dir(data)
     if socket_dir is None or not _is_private(socket_dir, data.stat().st_uid):
         raise EmbeddedError(
@@ -216,15 +226,22 @@ def _launch(
     process.returncode = 0
 
 
-def _wait_until_ready(data: Path) -> None:
-    """Recovery after a crash takes its time; postmaster.pid says when it is over."""
+def _is_removed(directory: Path) -> bool:
+    shutil.rmtree(directory, ignore_errors=True)
+    return not directory.exists()
 
-    def is_ready() -> bool:
-        lines = _pid_file(data)
-        return len(lines) > 7 and lines[7].startswith("ready")
 
-    if not _wait(lambda: is_ready() or _postmaster(data) is None, PATIENCE) or not is_ready():
-        raise EmbeddedError(f"the embedded PostgreSQL is not ready: {_last_words(data)}")
+def _answers(data: Path) -> bool:
+    """Whether the server is past its recovery, and not just killed with its pid file still there."""
+    lines = _pid_file(data)
+    if len(lines) < 8 or not lines[7].startswith("ready"):
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(Path(lines[4]) / SOCKET))
+        except OSError:
+            return False
+    return True
 
 
 def _settings(data: Path) -> dict[str, str]:
