@@ -6,6 +6,7 @@ it gets it when the last client is gone, however it went, and stops the server b
 
 import hashlib
 import importlib.util
+import math
 import os
 import re
 import shutil
@@ -86,6 +87,9 @@ def start(home: Path, *, options: Mapping[str, str] | None = None, binaries: Pat
         account = _account(home)
         home = _place(home, account)
         binaries = _reachable(binaries, account)
+        if re.search(r"[$`\"\\\n]", str(binaries)):
+            # initdb asks postgres for its version through a shell.
+            raise EmbeddedError(f"PostgreSQL cannot run from a path with these characters: {binaries}")
         lock = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
@@ -247,7 +251,7 @@ def _answers(data: Path) -> bool:
 def _settings(data: Path) -> dict[str, str]:
     import psutil
 
-    memory = psutil.virtual_memory().total // 2**20
+    memory = int(min(psutil.virtual_memory().total, _container_memory())) // 2**20
     disk = shutil.disk_usage(data).total // 2**20
     return {
         "port": PORT,
@@ -260,10 +264,25 @@ def _settings(data: Path) -> dict[str, str]:
         "effective_cache_size": f"{memory // 2}MB",
         "max_wal_size": f"{min(max(disk // 20, 1024), 8192)}MB",
         "wal_compression": "on",
+        # A container has 64 MB there, which two parallel workers use up.
+        "dynamic_shared_memory_type": "posix" if _size_of(Path("/dev") / "shm") >= 2**30 else "sysv",
         "checkpoint_timeout": "15min",
         # The backend of a client that was killed notices within a second, and lets its locks go.
         "client_connection_check_interval": "1s",
     }
+
+
+def _container_memory() -> float:
+    """The memory that the container may use, bytes."""
+    with suppress(OSError, ValueError):
+        return int(Path("/sys/fs/cgroup/memory.max").read_text())
+    return math.inf
+
+
+def _size_of(filesystem: Path) -> int:
+    with suppress(OSError):
+        return shutil.disk_usage(filesystem).total
+    return 0
 
 
 def _ensure_watchdog(home: Path) -> None:

@@ -347,6 +347,14 @@ def test_the_variables_of_libpq_change_nothing(home: Path, monkeypatch: pytest.M
     server.close()
 
 
+def test_binaries_whose_path_a_shell_would_read_are_refused(home: Path, directory: Path) -> None:
+    odd = directory / "$(touch hacked)" / "bin"
+    odd.mkdir(parents=True)
+    shutil.copy(embedded.find_binaries() / "postgres", odd)
+    with pytest.raises(EmbeddedError, match="cannot run from a path with these characters"):
+        embedded.start(home, binaries=odd)
+
+
 def test_a_missing_wheel_is_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(EmbeddedError, match="pip install 'minidw\\[all\\]', or set DATABASE_URL"):
