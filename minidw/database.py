@@ -262,7 +262,9 @@ def _fit(conn: Connection) -> Connection:
         )
     if driver.server_version < OLDEST_SERVER:
         version = driver.server_version // 10000
-        raise DatabaseError(f"this server is PostgreSQL {version}; minidw needs 16 or later")
+        raise DatabaseError(
+            f"this server is PostgreSQL {version}; minidw needs {OLDEST_SERVER // 10000} or later"
+        )
     if (encoding := driver.info.parameter_status("server_encoding")) != "UTF8":
         raise DatabaseError(f"this database is encoded in {encoding}; create one with ENCODING 'UTF8'")
     return conn
