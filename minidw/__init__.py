@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from minidw.errors import (
         BadFileError,
         CheckFailedError,
+        ConnectionLostError,
         DatabaseError,
         DataError,
         EmbeddedError,
@@ -45,6 +46,7 @@ __all__ = [
     "Batch",
     "CheckFailedError",
     "CheckResult",
+    "ConnectionLostError",
     "CustomerLtv",
     "CustomerSegments",
     "DailyRevenue",

@@ -26,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"minidw: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("minidw: interrupted; nothing of the step under way was stored", file=sys.stderr)
+        print(
+            "minidw: interrupted; what was under way is stored whole or not at all: minidw status",
+            file=sys.stderr,
+        )
         return 130
     except BrokenPipeError:
         # The reader of our output went away; Python must not complain about it at exit either.
@@ -142,7 +145,7 @@ def _add_feed_options(sub: argparse.ArgumentParser) -> None:
 def everything(_: argparse.Namespace) -> int:
     import minidw
     from minidw import report as reports
-    from minidw.database import bound
+    from minidw.database import bound, reading
     from minidw.generate import FEED_DIRECTORY, next_day
     from minidw.settings import Settings
 
@@ -155,7 +158,7 @@ def everything(_: argparse.Namespace) -> int:
         console.print(f"generated {path}")
         result = minidw.run(path, engine, settings=settings)
         reports.print_result(console, result)
-        with engine.connect() as conn:  # type: ignore[union-attr]
+        with reading(engine, settings) as conn:
             for title, rows in reports.report(conn).items():
                 reports.print_rows(console, rows[:5], title)
     return 0
@@ -361,10 +364,10 @@ def _print(arguments: argparse.Namespace, results: Sequence["Result"]) -> int:
 def _print_tables(
     arguments: argparse.Namespace, tables: Callable[..., dict[str, list[dict[str, Any]]]]
 ) -> int:
-    from minidw.database import connection
+    from minidw.database import reading
     from minidw.settings import Settings
 
-    with connection(None, Settings.from_env()) as conn:
+    with reading(None, Settings.from_env()) as conn:
         data = tables(conn)
     if arguments.json:
         print(json.dumps(data, default=str, indent=2))

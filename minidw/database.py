@@ -1,5 +1,7 @@
 """The engine, the upgrade, and the one place that locks and commits."""
 
+import getpass
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -9,12 +11,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg2
 import sqlalchemy
-from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy import URL, Connection, Engine, func, select
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
 from sqlalchemy.orm import Session
 
-from minidw.errors import DatabaseError, WarehouseBusyError
+from minidw.errors import ConnectionLostError, DatabaseError, WarehouseBusyError
 from minidw.settings import Settings
 
 Bind = Engine | Connection | Session | None
@@ -22,6 +25,7 @@ Bind = Engine | Connection | Session | None
 
 LOCK_KEY = 0x6D696E696477
 OLDEST_SERVER = 160000
+_TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or while it starts
 
 # A run means the same whatever the server, the role or the environment set.
 _PINNED = {
@@ -56,17 +60,44 @@ def create_engine(settings: Settings | None = None) -> Engine:
         server = embedded.start(settings.home)
         url = server.url
     engine = sqlalchemy.create_engine(
-        url,
-        isolation_level="READ COMMITTED",
-        connect_args={
-            "application_name": "minidw",
-            # Given here, it replaces whatever PGOPTIONS says.
-            "options": "-c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO,YMD",
-        },
+        url, isolation_level="READ COMMITTED", connect_args=connect_arguments(url)
     )
     if server is not None:
         weakref.finalize(engine, server.close)
     return engine
+
+
+def connect_arguments(url: URL) -> dict[str, str]:
+    """What the URL leaves open, so that no PG* variable of the environment decides it; credentials aside.
+
+    Where the host is not this machine, TLS with a verified certificate is the default.
+    """
+    query = url.query
+    hosts = query.get("host", url.host or "")
+    user = url.username or getpass.getuser()
+    local = all(map(_is_local, hosts.split(",") if isinstance(hosts, str) else hosts))
+    defaults = {
+        "host": url.host or "",
+        "hostaddr": "",
+        "port": str(url.port or 5432),
+        "user": user,
+        "dbname": url.database or user,
+        "sslmode": "prefer" if local else "verify-full",
+        "client_encoding": "utf8",
+        "application_name": "minidw",
+    }
+    options = f"{query.get('options', '')} -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO,YMD"
+    return {name: value for name, value in defaults.items() if name not in query} | {"options": options}
+
+
+def _is_local(host: str) -> bool:
+    """This machine: a socket, or a loopback address."""
+    if not host or host.startswith(("/", "@")) or host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 @contextmanager
@@ -89,7 +120,7 @@ def bound(bind: Bind, settings: Settings) -> Iterator[Engine | Connection | Sess
 
 @contextmanager
 def connection(bind: Bind, settings: Settings) -> Iterator[Connection]:
-    """A connection to read with; every error of the database leaves as one line of DatabaseError."""
+    """A connection to work with; every error of the database leaves as one line of DatabaseError."""
     try:
         with bound(bind, settings) as target:
             if isinstance(target, Engine):
@@ -100,7 +131,13 @@ def connection(bind: Bind, settings: Settings) -> Iterator[Connection]:
                 yield _fit(target.connection())
             else:
                 yield _fit(target)
-    except DBAPIError as error:
+    # COPY speaks to the driver itself, whose errors SQLAlchemy does not see.
+    except (DBAPIError, psycopg2.Error, PendingRollbackError) as error:
+        if _is_lost(error):
+            raise ConnectionLostError(
+                f"the connection to the database was lost ({_one_line(error)});"
+                " what was under way is stored whole or not at all: run it again"
+            ) from error
         raise DatabaseError(_one_line(error)) from error
 
 
@@ -114,6 +151,10 @@ def transaction(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterato
     """
     joined = isinstance(bind, Connection | Session)
     with connection(bind, settings) as conn, conn.begin_nested() if joined else conn.begin():
+        # A snapshot older than the lock would not show what the runner before committed.
+        isolation: str = conn.execute(select(func.current_setting("transaction_isolation"))).scalar_one()
+        if isolation != "read committed":
+            raise DatabaseError(f"this transaction is {isolation.upper()}; give minidw a READ COMMITTED one")
         _lock(conn, wait=wait)
         before = _pin(conn)
         yield conn
@@ -121,6 +162,24 @@ def transaction(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterato
             conn.execute(_set_local(before))
     if isinstance(bind, Session):
         bind.expire_all()
+
+
+@contextmanager
+def reading(bind: Bind, settings: Settings, *, snapshot: bool = False) -> Iterator[Connection]:
+    """A transaction to read in, rolled back at the end; it holds no lock.
+
+    ``snapshot``: all statements see one state, unless the transaction is the caller's own.
+    """
+    joined = isinstance(bind, Connection | Session)
+    with connection(bind, settings) as conn:
+        if snapshot and not joined:
+            conn = conn.execution_options(isolation_level="REPEATABLE READ")
+        work = conn.begin_nested() if joined else conn.begin()
+        try:
+            _pin(conn)
+            yield conn
+        finally:
+            work.rollback()
 
 
 def upgrade(bind: Bind = None, revision: str = "head", *, settings: Settings | None = None) -> None:
@@ -187,6 +246,7 @@ def psql(arguments: Sequence[str] = (), *, settings: Settings | None = None) -> 
         program = str(embedded.find_binaries() / "psql")
     url = engine.url
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    environment["PGSSLMODE"] = connect_arguments(url).get("sslmode", "")
     if url.password is not None:
         # In the environment, where only its owner can read it, not among the arguments.
         environment["PGPASSWORD"] = str(url.password)
@@ -237,14 +297,9 @@ def _holder(conn: Connection) -> str:
 
 
 def _pin(conn: Connection) -> dict[str, str]:
-    """Set what a run depends on, for this transaction; returns what it was."""
-    settings = (*_PINNED, "transaction_isolation")
-    before = dict(
-        conn.execute(select(*(func.current_setting(name).label(name) for name in settings))).one()._mapping
-    )
-    # A snapshot older than the lock would not show what the runner before committed.
-    if (isolation := before.pop("transaction_isolation")) != "read committed":
-        raise DatabaseError(f"this transaction is {isolation.upper()}; give minidw a READ COMMITTED one")
+    """Set what the work depends on, for this transaction; returns what it was."""
+    current = select(*(func.current_setting(name).label(name) for name in _PINNED))
+    before = dict(conn.execute(current).one()._mapping)
     conn.execute(_set_local(_PINNED))
     return before
 
@@ -270,7 +325,16 @@ def _fit(conn: Connection) -> Connection:
     return conn
 
 
-def _one_line(error: SQLAlchemyError) -> str:
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection broke, as opposed to a statement; not to get one at all is no loss."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    return isinstance(error, PendingRollbackError | psycopg2.InterfaceError) or (
+        isinstance(error, psycopg2.OperationalError) and error.pgcode in (None, *_TERMINATED)
+    )
+
+
+def _one_line(error: Exception) -> str:
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None)
     text = " ".join(str(cause).split("\n")[0].split())

@@ -19,6 +19,10 @@ class EmbeddedError(DatabaseError):
     """The embedded PostgreSQL cannot be installed, started or reached."""
 
 
+class ConnectionLostError(DatabaseError):
+    """The connection broke: what was under way is stored whole or not at all; to run it again is safe."""
+
+
 class WarehouseBusyError(DatabaseError):
     """Another runner holds the warehouse and the caller chose not to wait."""
 

@@ -54,7 +54,7 @@ def load(
     try:
         with conn.begin_nested():
             copied = _copy(conn, feed, progress)
-    except Exception:
+    except BadFileError:
         conn.execute(restart_numbering())
         raise
     if copied != feed.rows:

@@ -7,15 +7,20 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, Insert, exists, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.sql.dml import ReturningInsert
 
 from minidw.build import Built, build
 from minidw.database import Bind, bound, transaction
-from minidw.errors import CheckFailedError, MinidwError, WarehouseBusyError
+from minidw.errors import (
+    CheckFailedError,
+    ConnectionLostError,
+    DatabaseError,
+    MinidwError,
+    WarehouseBusyError,
+)
 from minidw.feed import Feed, Format, survey
 from minidw.load import Loaded, load
 from minidw.quality import Checked, run_checks
@@ -24,6 +29,8 @@ from minidw.settings import Settings
 from minidw.stage import Replayed, Staged, stage
 
 Progress = Callable[[int], None]
+
+RECONNECT_SECONDS = 5.0
 
 
 @dataclass
@@ -173,42 +180,51 @@ def _attempt(
 ) -> Iterator[tuple[Connection, Result]]:
     """One transaction and its line in the ledger: written with it, or on its own where it failed."""
     result = Result(command, file)
-    started_at = datetime.now(UTC)
+    line: dict[str, Any] = {
+        "run_id": uuid4(),
+        "command": command,
+        "file_name": file,
+        "started_at": datetime.now(UTC),
+    }
     with bound(bind, settings) as target:
         try:
             with transaction(target, settings, wait=wait) as conn:
                 yield conn, result
-                run_id = conn.scalar(_ledger_line(result, started_at, None))
+                batch_id = result.loaded.batch_id if result.loaded else None
+                conn.execute(_ledger_line(line, batch_id=batch_id, seconds=result.seconds))
                 if result.checked:
                     conn.execute(
                         insert(CheckResult),
-                        [{"run_id": run_id, **asdict(outcome)} for outcome in result.checked],
+                        [{"run_id": line["run_id"], **asdict(outcome)} for outcome in result.checked],
                     )
         except (Exception, KeyboardInterrupt) as error:
             if isinstance(target, Engine) and not isinstance(error, WarehouseBusyError):
-                _note_failure(target, result, started_at, error)
+                if isinstance(error, ConnectionLostError) and _is_committed(target, settings, line["run_id"]):
+                    return
+                _note_failure(target, line | {"seconds": result.seconds}, error)
             raise
 
 
-def _note_failure(engine: Engine, result: Result, started_at: datetime, error: BaseException) -> None:
+def _is_committed(engine: Engine, settings: Settings, run_id: UUID) -> bool:
+    """Whether a run whose connection broke had committed: the ledger decides."""
+    deadline = time.monotonic() + RECONNECT_SECONDS
+    while True:
+        try:
+            # Behind the lock: the server may still be at the commit of the connection that broke.
+            with transaction(engine, settings) as conn:
+                return conn.scalar(select(exists().where(Run.run_id == run_id))) or False
+        except DatabaseError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.1)
+
+
+def _note_failure(engine: Engine, line: dict[str, Any], error: BaseException) -> None:
     """Best effort: where the database itself is what failed, the caller's error says so."""
     text = str(error).splitlines()[0] if isinstance(error, MinidwError) else type(error).__name__
     with suppress(SQLAlchemyError), engine.begin() as conn:
-        conn.execute(_ledger_line(result, started_at, text))
+        conn.execute(_ledger_line(line, failure=text))
 
 
-def _ledger_line(result: Result, started_at: datetime, failure: str | None) -> ReturningInsert[tuple[UUID]]:
-    stored = result.loaded is not None and failure is None
-    return (
-        insert(Run)
-        .values(
-            command=result.command,
-            batch_id=result.loaded.batch_id if stored and result.loaded else None,
-            file_name=result.file,
-            started_at=started_at,
-            finished_at=func.clock_timestamp(),
-            failure=failure,
-            seconds=result.seconds,
-        )
-        .returning(Run.run_id)
-    )
+def _ledger_line(line: dict[str, Any], **outcome: Any) -> Insert:
+    return insert(Run).values(finished_at=func.clock_timestamp(), **line, **outcome)

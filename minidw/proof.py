@@ -4,10 +4,9 @@ import random
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, cast, func, literal, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, cast, func, literal, select
 
-from minidw.database import Bind, bound, connection
+from minidw.database import Bind, reading
 from minidw.errors import SettingsError
 from minidw.schema.mart import Mart, marts
 from minidw.schema.raw import FEED_COLUMNS, Batch, OrderDelivered
@@ -50,19 +49,12 @@ def verify(bind: Bind = None, *, sample: float | None = None, settings: Settings
     if sample is not None and not 0 < sample <= 1:
         raise SettingsError(f"sample: {sample} is not a part of the keys; give a number above 0 and up to 1")
     parameters = settings.rules | {"fraction": sample, "salt": random.getrandbits(62)}
-    with bound(bind, settings) as target, connection(target, settings) as conn:
-        if isinstance(target, Engine):
-            conn = conn.execution_options(isolation_level="REPEATABLE READ")
-        joined = isinstance(target, Connection | Session)
-        work = conn.begin_nested() if joined else conn.begin()
-        try:
-            found = _staging_differences(conn, parameters, sample=sample is not None)
-            for mart in marts():
-                statement = difference(mart, sample=sample is not None)
-                found += _differences(conn, f"mart.{mart.__tablename__}", statement, parameters)
-            waiting = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
-        finally:
-            work.rollback()
+    with reading(bind, settings, snapshot=True) as conn:
+        found = _staging_differences(conn, parameters, sample=sample is not None)
+        for mart in marts():
+            statement = difference(mart, sample=sample is not None)
+            found += _differences(conn, f"mart.{mart.__tablename__}", statement, parameters)
+        waiting = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
     tables = [
         "staging.orders_rejected",
         "staging.orders_stg",
@@ -88,7 +80,7 @@ def why(
         raise SettingsError(
             f"{named.__tablename__} has the key {', '.join(keys(named))}: give {len(keys(named))} values"
         )
-    with connection(bind, settings) as conn:
+    with reading(bind, settings) as conn:
         return [dict(row) for row in conn.execute(lines_behind(named, key), settings.rules).mappings()]
 
 

@@ -13,6 +13,7 @@ from sqlalchemy.exc import ArgumentError
 
 from minidw.errors import SettingsError
 
+SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 STATUSES = ("pending", "shipped", "delivered", "cancelled")
 
 
@@ -103,6 +104,9 @@ def _database_url(values: Mapping[str, str]) -> URL | None:
     port = values.get("POSTGRES_PORT") or "5432"
     if not port.isdigit():
         raise SettingsError(f"POSTGRES_PORT: {port!r} is not a port number")
+    sslmode = values.get("POSTGRES_SSLMODE") or None
+    if sslmode not in (None, *SSLMODES):
+        raise SettingsError(f"POSTGRES_SSLMODE: {sslmode!r} is none of {', '.join(SSLMODES)}")
     return URL.create(
         "postgresql+psycopg2",
         username=values.get("POSTGRES_USER") or "postgres",
@@ -110,6 +114,7 @@ def _database_url(values: Mapping[str, str]) -> URL | None:
         host=values.get("POSTGRES_HOST") or "localhost",
         port=int(port),
         database=values.get("POSTGRES_DB") or values.get("POSTGRES_USER") or "postgres",
+        query={"sslmode": sslmode} if sslmode else {},
     )
 
 

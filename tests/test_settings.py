@@ -36,6 +36,12 @@ def test_the_parts_of_a_url() -> None:
     assert settings.url.password == "p@:/%"
 
 
+def test_tls_can_be_lowered_beside_the_parts() -> None:
+    settings = Settings.from_env({"POSTGRES_HOST": "db", "POSTGRES_SSLMODE": "require"})
+    assert settings.url is not None
+    assert settings.url.query == {"sslmode": "require"}
+
+
 def test_the_environment_goes_before_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("MAX_REJECT_RATIO=0.5\nORDER_DATE_MAX=2026-12-31\n")
     monkeypatch.setenv("MAX_REJECT_RATIO", "0.1")
@@ -56,6 +62,7 @@ def test_revenue_statuses_are_normalised() -> None:
         ({"DATABASE_URL": "nonsense"}, "DATABASE_URL is not a URL"),
         ({"DATABASE_URL": "postgresql://ada:canary@db:port/shop"}, "DATABASE_URL is not a URL"),
         ({"POSTGRES_PORT": "http"}, "POSTGRES_PORT: 'http' is not a port number"),
+        ({"POSTGRES_HOST": "db", "POSTGRES_SSLMODE": "none"}, "POSTGRES_SSLMODE: 'none' is none of disable"),
         ({"ORDER_DATE_MIN": "01/02/2024"}, "ORDER_DATE_MIN: cannot understand '01/02/2024'"),
         ({"ORDER_DATE_MIN": "2026-01-01"}, "ORDER_DATE_MIN is after ORDER_DATE_MAX"),
         ({"REVENUE_STATUSES": "paid"}, "REVENUE_STATUSES: cannot understand 'paid'"),
