@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     )
     from minidw.feed import Format
     from minidw.generate import generate_orders
-    from minidw.pipeline import Result, build_marts, build_staging, check, load_raw, run
+    from minidw.pipeline import Result, build_marts, build_staging, check, load_raw, prune, run
     from minidw.proof import verify, why
+    from minidw.retention import Pruned
     from minidw.schema import (
         Batch,
         CheckResult,
         CustomerLtv,
         CustomerSegments,
         DailyRevenue,
+        LineMalformed,
         Mart,
         MartBuild,
         OrderChange,
@@ -54,6 +56,7 @@ __all__ = [
     "DatabaseError",
     "EmbeddedError",
     "Format",
+    "LineMalformed",
     "Mart",
     "MartBuild",
     "MinidwError",
@@ -64,6 +67,7 @@ __all__ = [
     "OrderRejected",
     "OrderTotal",
     "ProductRevenue",
+    "Pruned",
     "Result",
     "Run",
     "Settings",
@@ -77,13 +81,25 @@ __all__ = [
     "load_raw",
     "marts",
     "preview",
+    "prune",
     "run",
     "upgrade",
     "verify",
     "why",
 ]
 
-_MODULES = ("errors", "settings", "database", "feed", "generate", "schema", "pipeline", "proof", "whatif")
+_MODULES = (
+    "errors",
+    "settings",
+    "database",
+    "feed",
+    "generate",
+    "schema",
+    "retention",
+    "pipeline",
+    "proof",
+    "whatif",
+)
 
 
 def __getattr__(name: str) -> Any:

@@ -74,6 +74,11 @@ def parser() -> argparse.ArgumentParser:
     _add_feed_options(preview_command)
     preview_command.add_argument("--rows", type=int, default=10, help="rows to show per mart (10)")
     reporting.append(preview_command)
+    prune_command = command("prune", prune, "remove old batches from raw; staging, marts and ledger stay")
+    prune_command.add_argument(
+        "--before", type=_day, required=True, metavar="DATE", help="those loaded before this day, YYYY-MM-DD"
+    )
+    reporting.append(prune_command)
     for sub in reporting:
         sub.add_argument(
             "--no-wait", action="store_true", help="give up where another runner holds the warehouse"
@@ -194,6 +199,12 @@ def check(arguments: argparse.Namespace) -> int:
     result = minidw.check(wait=not arguments.no_wait)
     _print(arguments, [result])
     return 1 if any(outcome.failed for outcome in result.checked) else 0
+
+
+def prune(arguments: argparse.Namespace) -> int:
+    import minidw
+
+    return _print(arguments, [minidw.prune(arguments.before, wait=not arguments.no_wait)])
 
 
 def preview(arguments: argparse.Namespace) -> int:

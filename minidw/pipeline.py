@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +24,7 @@ from minidw.errors import (
 from minidw.feed import Feed, Format, survey
 from minidw.load import Loaded, load
 from minidw.quality import Checked, run_checks
+from minidw.retention import Pruned, remove_rows
 from minidw.schema.raw import Batch, CheckResult, Run
 from minidw.settings import Settings
 from minidw.stage import Replayed, Staged, stage
@@ -44,6 +45,7 @@ class Result:
     staged: list[Staged] = field(default_factory=list)
     built: list[Built] = field(default_factory=list)
     checked: list[Checked] = field(default_factory=list)
+    pruned: Pruned | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
@@ -129,6 +131,18 @@ def check(bind: Bind = None, *, wait: bool = True, settings: Settings | None = N
     settings = settings or Settings.from_env()
     with _attempt("check", bind, settings, wait=wait) as (conn, result), result.step("check"):
         result.checked = run_checks(conn, settings)
+    return result
+
+
+def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
+    """Remove the raw rows of the batches that were loaded before a day (UTC) and have reached the marts.
+
+    Staging, the marts and the ledger stay, and the same files are still recognised. What staging has of a
+    pruned batch can no longer be compared with raw, nor judged again when a rule changes: it stands.
+    """
+    settings = settings or Settings.from_env()
+    with _attempt("prune", bind, settings, wait=wait) as (conn, result), result.step("prune"):
+        result.pruned = remove_rows(conn, before)
     return result
 
 

@@ -29,11 +29,15 @@ class Difference:
 
 @dataclass(frozen=True)
 class Verified:
-    """Every difference found, the tables compared, and the changes that wait and explain some of them."""
+    """Every difference found, the tables compared, and the changes that wait and explain some of them.
+
+    ``lines_beyond_raw``: order lines that cannot be compared with raw, for their batches were pruned.
+    """
 
     differences: list[Difference]
     tables: list[str]
     changes_waiting: int
+    lines_beyond_raw: int
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -55,12 +59,14 @@ def verify(bind: Bind = None, *, sample: float | None = None, settings: Settings
             statement = difference(mart, sample=sample is not None)
             found += _differences(conn, f"mart.{mart.__tablename__}", statement, parameters)
         waiting = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
+        beyond = select(func.count()).select_from(OrderLine).where(replay_sql.is_pruned(OrderLine))
+        lines_beyond_raw = conn.scalar(beyond) or 0
     tables = [
         "staging.orders_rejected",
         "staging.orders_stg",
         *(f"mart.{mart.__tablename__}" for mart in marts()),
     ]
-    return Verified(found, tables, waiting)
+    return Verified(found, tables, waiting, lines_beyond_raw)
 
 
 def why(

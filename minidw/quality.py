@@ -30,6 +30,7 @@ from minidw.schema.raw import Batch, OrderDelivered
 from minidw.schema.staging import OrderLine, OrderRejected, OrderTotal
 from minidw.settings import Settings
 from minidw.transforms.marts import is_derived, measures
+from minidw.transforms.replay import is_pruned
 from minidw.transforms.sql import Query, both_ways, trimmed
 from minidw.transforms.staging import totals_of_lines
 
@@ -107,7 +108,7 @@ def rows_without_order_id() -> Query:
 
 
 def batches_not_adding_up(of_batches: Any) -> Query:
-    """Batches whose rows in raw, or whose fates, are not the rows that were read."""
+    """Batches whose rows in raw (unless pruned), or whose fates, are not the rows that were read."""
     fates = Batch.inserted + Batch.updated + Batch.unchanged + Batch.superseded + Batch.rejected
     delivered = _rows_by_batch(OrderDelivered, of_batches)
     return (
@@ -116,7 +117,10 @@ def batches_not_adding_up(of_batches: Any) -> Query:
         .where(
             of_batches(Batch),
             or_(
-                Batch.rows_read != func.coalesce(delivered.c.rows, 0),
+                and_(
+                    Batch.pruned_at.is_(None),
+                    Batch.rows_read != func.coalesce(delivered.c.rows, 0) + Batch.malformed,
+                ),
                 and_(Batch.staged_at.is_not(None), fates.is_distinct_from(Batch.rows_read)),
             ),
         )
@@ -130,7 +134,7 @@ def batches_not_covered(of_batches: Any) -> Query:
     """
     held, rejected = _rows_by_batch(OrderLine, of_batches), _rows_by_batch(OrderRejected, of_batches)
     staged = Batch.inserted + Batch.updated
-    lines, rejects = func.coalesce(held.c.rows, 0), func.coalesce(rejected.c.rows, 0)
+    lines, rejects = func.coalesce(held.c.rows, 0), func.coalesce(rejected.c.rows, 0) + Batch.malformed
     newest = select(func.max(Batch.batch_id)).where(Batch.staged_at.is_not(None)).scalar_subquery()
     return (
         select(
@@ -163,12 +167,13 @@ def amounts_not_positive() -> Query:
 
 
 def dates_out_of_range() -> Query:
-    """Order lines outside ORDER_DATE_MIN..ORDER_DATE_MAX."""
+    """Order lines outside ORDER_DATE_MIN..ORDER_DATE_MAX; those of pruned batches were judged for good."""
     return select(OrderLine.order_id, OrderLine.line_number, OrderLine.order_timestamp).where(
+        not_(is_pruned(OrderLine)),
         or_(
             OrderLine.order_timestamp < rule("order_date_min", Date),
             OrderLine.order_timestamp >= rule("order_date_end", Date),
-        )
+        ),
     )
 
 

@@ -135,6 +135,8 @@ def print_result(console: Console, result: Result) -> None:
             f" {again.appeared:,} order lines appeared, {again.ceased:,} ceased,"
             f" {again.rejected:,} rows are rejected"
         )
+        if again.pruned:
+            console.print(f"  note: {again.pruned} pruned batches stand as they were judged before")
     for staged in result.staged:
         _print_fates(console, staged)
     if result.command == "stage" and not result.staged:
@@ -152,6 +154,9 @@ def print_result(console: Console, result: Result) -> None:
         ]
         print_rows(console, rows)
     print_checks(console, result.checked)
+    if result.pruned is not None:
+        batches = len(result.pruned.batch_ids)
+        console.print(f"pruned {batches} batches: {result.pruned.rows:,} rows removed from raw")
     console.print("time: " + ", ".join(f"{step} {seconds:.2f} s" for step, seconds in result.seconds.items()))
 
 
@@ -189,6 +194,9 @@ def print_verified(console: Console, verified: Verified) -> None:
         console.print(
             f"{verified.changes_waiting:,} changes wait: the marts are behind staging until a build"
         )
+    if verified.lines_beyond_raw:
+        lines = f"{verified.lines_beyond_raw:,} order lines"
+        console.print(f"{lines} cannot be compared with raw any more: their batches were pruned")
     if not verified.differences:
         console.print(f"no differing rows in {', '.join(verified.tables)}")
 

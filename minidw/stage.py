@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, func, select, upd
 from minidw.errors import BadFileError
 from minidw.schema.mart import MartBuild
 from minidw.schema.raw import Batch
-from minidw.schema.staging import OrderLine, OrderRejected, OrderTotal
+from minidw.schema.staging import OrderLine, OrderTotal
 from minidw.settings import Settings
 from minidw.transforms import replay as replay_sql
 from minidw.transforms import staging as sql
@@ -33,13 +33,17 @@ class Staged:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What judging every batch again made of staging: the order lines that appeared and ceased."""
+    """What judging every batch again made of staging: the order lines that appeared and ceased.
+
+    ``pruned`` batches have no rows in raw any more; what staging has of them stands as it was judged.
+    """
 
     reason: str
     batches: int
     appeared: int
     ceased: int
     rejected: int
+    pruned: int
 
 
 def stage(
@@ -52,7 +56,7 @@ def stage(
     """
     rules = rules_fingerprint(settings.rules)
     replayed = None
-    if replay or conn.scalar(select(exists().where(Batch.staged_at.is_not(None), Batch.rules != rules))):
+    if replay or conn.scalar(select(exists().where(replay_sql.to_replay, Batch.rules != rules))):
         replayed = _replay(conn, settings, rules, "asked for" if replay else "the rules of staging changed")
     waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None)).order_by(Batch.batch_id)
     return replayed, [
@@ -65,13 +69,17 @@ def judge(conn: Connection, parameters: dict[str, Any], *, one_batch: bool, samp
     for table in sql.create_temporary():
         conn.execute(table)
     conn.execute(sql.insert_incoming(one_batch=one_batch, sample=sample), parameters)
+    if not one_batch:
+        conn.execute(replay_sql.insert_pruned(sample=sample), parameters)
     conn.execute(sql.analyze_temporary(sql.incoming))
 
 
 def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMapping) -> Staged:
-    judge(conn, {"batch_id": batch["batch_id"], **settings.rules}, one_batch=True)
-    reasons: dict[str, int] = dict(conn.execute(sql.reject_reasons()).all())
-    rejected = conn.execute(sql.insert_rejected()).rowcount
+    parameters = {"batch_id": batch["batch_id"], **settings.rules}
+    judge(conn, parameters, one_batch=True)
+    reasons: dict[str, int] = dict(conn.execute(sql.malformed_codes(), parameters).all())
+    reasons |= dict(conn.execute(sql.reject_reasons()).all())
+    rejected = conn.execute(sql.insert_rejected()).rowcount + batch["malformed"]
     if rejected > batch["rows_read"] * settings.max_reject_ratio:
         counts = ", ".join(f"{reason} {rows}" for reason, rows in reasons.items())
         raise BadFileError(
@@ -107,16 +115,15 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
 def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
     """Judge every staged batch again; what staging then holds differently becomes changes."""
     judge(conn, settings.rules, one_batch=False)
-    conn.execute(delete(OrderRejected))
+    conn.execute(replay_sql.delete_rejected())
     rejected = conn.execute(sql.insert_rejected()).rowcount
     conn.execute(replay_sql.recount_batches())
     conn.execute(replay_sql.delete_outdated())
     appeared, ceased, _ = _apply(conn, replay=True)
     conn.execute(sql.drop_temporary())
-    staged = Batch.staged_at.is_not(None)
-    conn.execute(update(Batch).where(staged).values(rules=rules))
-    batches = conn.scalar(select(func.count()).where(staged)) or 0
-    return Replayed(reason, batches, appeared, ceased, rejected)
+    batches = conn.execute(update(Batch).where(replay_sql.to_replay).values(rules=rules)).rowcount
+    pruned = conn.scalar(select(func.count()).where(Batch.pruned_at.is_not(None))) or 0
+    return Replayed(reason, batches, appeared, ceased, rejected, pruned)
 
 
 def _apply(conn: Connection, *, replay: bool = False) -> tuple[int, int, int]:

@@ -10,7 +10,7 @@ from minidw.schema.mart import (
     ProductRevenue,
     marts,
 )
-from minidw.schema.raw import Batch, CheckResult, OrderDelivered, OrderLanded, Run
+from minidw.schema.raw import Batch, CheckResult, LineMalformed, OrderDelivered, OrderLanded, Run
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "CustomerLtv",
     "CustomerSegments",
     "DailyRevenue",
+    "LineMalformed",
     "Mart",
     "MartBuild",
     "OrderChange",

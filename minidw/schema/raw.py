@@ -50,12 +50,14 @@ class Batch(Base):
     rules: SHA-256 of the rules by which its rows were judged last; null until then
     built_at: when its changes reached the marts; null until then
     checked_at: when the checks passed on it; null until then
-    rows_read: rows of the file after the header
+    pruned_at: when its rows were removed from raw to save space; null while they are there
+    rows_read: rows of the file after the header, malformed lines among them
     inserted: rows that added an order line
     updated: rows that replaced an earlier delivery of their order line
     unchanged: rows that repeated what was already staged
     superseded: rows replaced by a later row of the same order line in the same file
-    rejected: rows set aside, with reasons in staging.orders_rejected
+    rejected: rows set aside: malformed lines, and those with reasons in staging.orders_rejected
+    malformed: structurally broken lines set aside in raw.lines_malformed
     """
 
     __tablename__ = "batches"
@@ -73,12 +75,14 @@ class Batch(Base):
     rules: Mapped[Code | None]
     built_at: Mapped[Instant | None]
     checked_at: Mapped[Instant | None]
+    pruned_at: Mapped[Instant | None]
     rows_read: Mapped[Count]
     inserted: Mapped[Count | None]
     updated: Mapped[Count | None]
     unchanged: Mapped[Count | None]
     superseded: Mapped[Count | None]
     rejected: Mapped[Count | None]
+    malformed: Mapped[Count] = mapped_column(server_default="0")
 
     __table_args__ = (
         CheckConstraint(
@@ -155,11 +159,30 @@ class OrderDelivered(FeedColumns, Base):
     __table_args__ = ({"schema": "raw"},)
 
 
+class LineMalformed(Base):
+    """A structurally broken line of a file loaded with --skip-malformed. One row per such line.
+
+    batch_id: the file it came in
+    line: physical line of the file; 1 is the header
+    code: what is wrong with it, such as COLUMN_COUNT
+    text: the line as delivered; NUL and undecodable bytes as \\xNN
+    """
+
+    __tablename__ = "lines_malformed"
+
+    batch_id: Mapped[int] = mapped_column(primary_key=True)
+    line: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    code: Mapped[Code]
+    text: Mapped[Code]
+
+    __table_args__ = ({"schema": "raw"},)
+
+
 class Run(Base):
     """One commit of the warehouse, or one failure to make it. One row per attempt.
 
     run_id: identifies the attempt
-    command: what was asked for: run, load, stage, build or check
+    command: what was asked for: run, load, stage, build, check or prune
     batch_id: the batch that a run or load brought; null otherwise
     file_name: the file that a run or load was given; null otherwise
     started_at: when the transaction began

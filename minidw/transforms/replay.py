@@ -34,7 +34,28 @@ from minidw.transforms.staging import (
     incoming,
 )
 
+to_replay = and_(Batch.staged_at.is_not(None), Batch.pruned_at.is_(None))
+"""The batches whose rows can be judged again."""
+
 ADMITTED_FATES = ("inserted", "updated", "unchanged", "superseded")
+
+
+def insert_pruned(*, sample: bool) -> Insert:
+    """What staging has of the batches whose raw rows were pruned: it stands as it was judged."""
+    lines = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
+    if sample:
+        lines = lines.where(in_sample(OrderLine.order_id.expression))
+    return insert_from(incoming, lines.where(is_pruned(OrderLine)))
+
+
+def is_pruned(table: type[OrderLine] | type[OrderRejected]) -> ColumnElement[bool]:
+    """Whether a row came in a batch whose raw rows were pruned."""
+    return table.batch_id.in_(select(Batch.batch_id).where(Batch.pruned_at.is_not(None)))
+
+
+def delete_rejected() -> Delete:
+    """Every reject that is going to be judged again."""
+    return delete(OrderRejected).where(not_(is_pruned(OrderRejected)))
 
 
 def fates() -> Subquery:
@@ -100,11 +121,11 @@ def recount_batches() -> Update:
         select(
             ledger.batch_id,
             *(func.coalesce(counts.c[name], 0).label(name) for name in ADMITTED_FATES),
-            func.coalesce(rejects.c.rejected, 0).label("rejected"),
+            (func.coalesce(rejects.c.rejected, 0) + ledger.malformed).label("rejected"),
         )
         .join_from(ledger, counts, ledger.batch_id == counts.c.batch_id, isouter=True)
         .join(rejects, ledger.batch_id == rejects.c.batch_id, isouter=True)
-        .where(ledger.staged_at.is_not(None))
+        .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None))
         .subquery("found")
     )
     return (
@@ -132,6 +153,7 @@ def insert_vanished() -> Insert:
 def rejects_difference(*, sample: bool) -> Query:
     """Rejects that judging does not lead to, and the other way round; before ``delete_outdated``."""
     held = select(OrderRejected.batch_id, OrderRejected.source_row, OrderRejected.reasons)
+    held = held.where(not_(is_pruned(OrderRejected)))
     if sample:
         ours = exists().where(
             OrderDelivered.batch_id == OrderRejected.batch_id,

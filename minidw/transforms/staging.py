@@ -34,6 +34,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.types import TypeEngine
 
+from minidw.schema.raw import LineMalformed
 from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.transforms.rules import judged
 from minidw.transforms.sql import Merge, Query, insert_from, next_id
@@ -99,6 +100,13 @@ def reject_reasons() -> Query:
     reasons = select(reason).select_from(incoming).where(not_(admitted)).subquery("reasons")
     rows = func.count().label("rows")
     return select(reasons.c.reason, rows).group_by(reasons.c.reason).order_by(rows.desc(), reasons.c.reason)
+
+
+def malformed_codes() -> Query:
+    """Number of malformed lines of the batch bound as ``batch_id`` by code."""
+    batch_id = bindparam("batch_id", type_=Integer)
+    codes = select(LineMalformed.code, func.count().label("lines")).where(LineMalformed.batch_id == batch_id)
+    return codes.group_by(LineMalformed.code).order_by(LineMalformed.code)
 
 
 def insert_rejected() -> Insert:
