@@ -15,7 +15,7 @@ import psycopg2
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, func, select
 from sqlalchemy.exc import DBAPIError, PendingRollbackError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import DeclarativeBase, Session
 
 from minidw.errors import ConnectionLostError, DatabaseError, WarehouseBusyError
 from minidw.settings import Settings
@@ -24,6 +24,8 @@ Bind = Engine | Connection | Session | None
 """Where a function works: nothing (the settings decide), an engine, or the caller's open transaction."""
 
 LOCK_KEY = 0x6D696E696477
+LOCK_NOT_AVAILABLE = "55P03"
+INSUFFICIENT_PRIVILEGE = "42501"
 OLDEST_SERVER = 160000
 _TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or while it starts
 
@@ -41,6 +43,9 @@ _PINNED = {
     "jit": "off",
     # A batch looks up its order lines in the indexes: right on any disk of today, and in memory.
     "random_page_cost": "1.1",
+    # What a select of ours computes per row costs far more than handing the row from one core to another.
+    "parallel_setup_cost": "100",
+    "parallel_tuple_cost": "0.01",
     "work_mem": "128MB",
     "maintenance_work_mem": "256MB",
 }
@@ -271,6 +276,24 @@ def migrations() -> Path:
 def lock_statement() -> sqlalchemy.Select[Any]:
     """Wait for the warehouse and hold it until the transaction ends."""
     return select(func.pg_advisory_xact_lock(LOCK_KEY))
+
+
+def lock_at_once(conn: Connection, table: type[DeclarativeBase]) -> bool:
+    """Lock a table against everyone until the transaction ends, if nobody is at it and the account may."""
+    try:
+        with conn.begin_nested():
+            conn.execute(sqlalchemy.text(f"LOCK TABLE {table.__table__} IN ACCESS EXCLUSIVE MODE NOWAIT"))
+    except DBAPIError as error:
+        if getattr(error.orig, "pgcode", None) not in (LOCK_NOT_AVAILABLE, INSUFFICIENT_PRIVILEGE):
+            raise
+        return False
+    return True
+
+
+def owns(conn: Connection, table: type[DeclarativeBase]) -> bool:
+    """Whether the account may change the table itself, not only its rows."""
+    query = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST(:name AS regclass)"
+    return bool(conn.scalar(sqlalchemy.text(query), {"name": str(table.__table__)}))
 
 
 def _lock(conn: Connection, *, wait: bool) -> None:

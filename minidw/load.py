@@ -8,11 +8,11 @@ from typing import Protocol
 
 import psycopg2
 from psycopg2 import sql
-from sqlalchemy import Connection, Insert, column, func, insert, literal, select, table, text
+from sqlalchemy import Connection, Insert, column, delete, func, insert, literal, select, table, text
 from sqlalchemy.dialects.postgresql import JSONB, array
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import Integer, Text
 
+from minidw.database import lock_at_once
 from minidw.errors import BadFileError
 from minidw.feed import Feed
 from minidw.schema.raw import RAW_COLUMNS, Batch, OrderDelivered, OrderLanded
@@ -20,8 +20,6 @@ from minidw.transforms.sql import Query, insert_from, next_id, nfc, trimmed
 
 COPY_CHUNK = 256 * 1024
 BAD_COPY_FILE_FORMAT = "22P04"
-LOCK_NOT_AVAILABLE = "55P03"
-INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @dataclass(frozen=True)
@@ -103,14 +101,10 @@ def insert_delivered(batch_id: int, *, number_lines: bool) -> Insert:
 
 def _empty_landing(conn: Connection) -> None:
     """By TRUNCATE, whose cost does not grow with the rows; by DELETE where a reader would make it wait."""
-    try:
-        with conn.begin_nested():
-            conn.execute(text("LOCK TABLE raw.orders_raw IN ACCESS EXCLUSIVE MODE NOWAIT"))
-            conn.execute(text("TRUNCATE raw.orders_raw"))
-    except DBAPIError as error:
-        if getattr(error.orig, "pgcode", None) not in (LOCK_NOT_AVAILABLE, INSUFFICIENT_PRIVILEGE):
-            raise
-        conn.execute(text("DELETE FROM raw.orders_raw"))
+    if lock_at_once(conn, OrderLanded):
+        conn.execute(text("TRUNCATE raw.orders_raw"))
+    else:
+        conn.execute(delete(OrderLanded))
 
 
 def _copy(conn: Connection, feed: Feed, progress: Callable[[int], None] | None) -> int:

@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, select, update
 
+from minidw.database import lock_at_once, owns
 from minidw.errors import BadFileError
 from minidw.schema.mart import MartBuild
 from minidw.schema.raw import Batch
@@ -66,9 +67,7 @@ def stage(
 
 def judge(conn: Connection, parameters: dict[str, Any], *, one_batch: bool, sample: bool = False) -> None:
     """Fill the temporary tables of a stage with the judged rows of a batch, or of all staged batches."""
-    for table in sql.create_temporary():
-        conn.execute(table)
-    conn.execute(sql.insert_incoming(one_batch=one_batch, sample=sample), parameters)
+    conn.execute(sql.create_incoming(one_batch=one_batch, sample=sample), parameters)
     if not one_batch:
         conn.execute(replay_sql.insert_pruned(sample=sample), parameters)
     conn.execute(sql.analyze_temporary(sql.incoming))
@@ -94,7 +93,7 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
         fates |= {"inserted": appeared - ceased, "updated": ceased, "unchanged": unchanged}
     else:
         # The first lines of a warehouse need no queue: the marts have nothing yet and are built in full.
-        fates |= {"inserted": conn.execute(sql.insert_lines()).rowcount, "updated": 0, "unchanged": 0}
+        fates |= {"inserted": _fill(conn), "updated": 0, "unchanged": 0}
         conn.execute(sql.analyze_lines())
         conn.execute(delete(OrderTotal))
         conn.execute(sql.count_totals())
@@ -110,6 +109,17 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
         reasons=reasons,
         hint=_hint(batch, fates["superseded"]),
     )
+
+
+def _fill(conn: Connection) -> int:
+    """The first lines of a warehouse: the indexes come after the rows, where we may and nobody is reading."""
+    alone = owns(conn, OrderLine) and lock_at_once(conn, OrderLine)
+    for statement in sql.drop_indexes() if alone else ():
+        conn.execute(statement)
+    rows = conn.execute(sql.insert_lines()).rowcount
+    for statement in sql.create_indexes() if alone else ():
+        conn.execute(statement)
+    return rows
 
 
 def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
@@ -136,7 +146,7 @@ def _apply(conn: Connection, *, replay: bool = False) -> tuple[int, int, int]:
     by = (*sql.VALUES, *sql.ORIGIN) if replay else sql.VALUES
     ceased = conn.execute(replay_sql.insert_vanished(), stage).rowcount if replay else 0
     unchanged = 0
-    if conn.execute(sql.insert_held()).rowcount:
+    if conn.execute(sql.create_held()).rowcount:
         conn.execute(sql.analyze_temporary(sql.held))
         unchanged = conn.execute(sql.delete_unchanged(by=by)).rowcount
         ceased += conn.execute(sql.insert_ceased(), stage).rowcount

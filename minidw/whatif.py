@@ -5,8 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Column, Connection, MetaData, Table, and_, case, func, or_, select
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import Connection, TableClause, and_, case, column, func, or_, select, table
 
 from minidw.database import Bind, transaction
 from minidw.feed import Feed, Format
@@ -14,7 +13,7 @@ from minidw.pipeline import Result, all_steps, surveyed
 from minidw.schema.mart import Mart, Role, marts
 from minidw.settings import Settings
 from minidw.transforms.marts import keys, measures, named
-from minidw.transforms.sql import Query, insert_from
+from minidw.transforms.sql import CreateTemporary, Query
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,8 @@ def preview(
     try:
         with transaction(bind, settings, wait=wait) as conn:
             for mart in marts():
-                conn.execute(CreateTable(_before(mart)))
-                conn.execute(
-                    insert_from(_before(mart), select(*(getattr(mart, name) for name in measures(mart))))
-                )
+                copy = select(*(getattr(mart, name) for name in measures(mart)))
+                conn.execute(CreateTemporary(_before(mart).name, copy))
             all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
             found = [_preview_mart(conn, mart, rows) for mart in marts()]
             raise _RolledBack
@@ -130,7 +127,7 @@ def _preview_mart(conn: Connection, mart: type[Mart], rows: int | None) -> MartP
     )
 
 
-def _before(mart: type[Mart]) -> Table:
-    """The shape of a temporary copy of the mart, as it is before the run."""
-    columns = (Column(name, mart.__table__.c[name].type) for name in measures(mart))
-    return Table(f"before_{mart.__tablename__}", MetaData(), *columns, prefixes=["TEMPORARY"])
+def _before(mart: type[Mart]) -> TableClause:
+    """The temporary copy of a mart, as it is before the run."""
+    columns = (column(name, mart.__table__.c[name].type) for name in measures(mart))
+    return table(f"before_{mart.__tablename__}", *columns)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sqlalchemy import ClauseElement, Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from minidw.schema import (
@@ -26,7 +26,7 @@ from minidw.transforms.marts import difference, fingerprint, full_build, increme
 RULES = Settings().rules
 
 
-def text(statement: ClauseElement) -> str:
+def text(statement: Any) -> str:
     """The SQL on one line."""
     return " ".join(str(statement.compile(dialect=PGDialect_psycopg2())).split())  # type: ignore[no-untyped-call]
 
@@ -88,9 +88,11 @@ def test_a_query_groups_by_what_it_selects() -> None:
 
 
 def test_a_full_build_deletes_and_inserts_by_name() -> None:
-    emptying, filling = map(text, full_build(DailyRevenue))
+    computing, emptying, filling, cleaning = map(text, full_build(DailyRevenue))
+    assert computing == f"CREATE TEMPORARY TABLE fresh_daily_revenue AS {text(query(DailyRevenue))}"
     assert emptying == "DELETE FROM mart.daily_revenue"
     assert filling.startswith("INSERT INTO mart.daily_revenue (order_date, revenue, order_lines) SELECT ")
+    assert cleaning == "DROP TABLE fresh_daily_revenue"
 
 
 def test_an_incremental_build_reads_changes_not_history() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy import Connection, Engine, event, func, select, text
 from sqlalchemy.orm import Session
 
 import minidw
@@ -23,6 +23,7 @@ from minidw import (
     Settings,
     marts,
 )
+from minidw.database import check_schema
 from minidw.errors import BadFileError, CheckFailedError, DatabaseError, WarehouseBusyError
 from minidw.transforms.marts import difference
 
@@ -354,6 +355,35 @@ def test_a_reader_of_the_landing_table_does_not_stall_a_run(warehouse: Engine, f
         minidw.run(feed("order_id\n3"), warehouse)
     with Session(warehouse) as session:
         assert session.execute(select(OrderLanded.source_row, OrderLanded.order_id)).all() == [(1, "3")]
+
+
+INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'staging' ORDER BY 1"
+
+
+def test_the_first_run_builds_the_indexes_after_the_rows(warehouse: Engine, feed: Feed) -> None:
+    with warehouse.connect() as conn:
+        before = conn.execute(text(INDEXES)).all()
+    statements: list[str] = []
+
+    @event.listens_for(warehouse, "before_cursor_execute")
+    def _(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(" ".join(statement.split()[:5]))
+
+    minidw.run(feed("order_id\n1\n2"), warehouse)
+
+    rows = statements.index("INSERT INTO staging.orders_stg (order_id, line_number,")
+    assert statements.index("DROP INDEX staging.idx_orders_stg_order_ts") < rows
+    assert rows < statements.index("CREATE INDEX idx_orders_stg_order_ts ON staging.orders_stg")
+    with warehouse.connect() as conn:
+        assert conn.execute(text(INDEXES)).all() == before
+    check_schema(warehouse)
+
+
+def test_a_reader_of_staging_does_not_stall_the_first_run(warehouse: Engine, feed: Feed) -> None:
+    with warehouse.connect() as reader:
+        reader.execute(select(OrderLine.order_id))
+        minidw.run(feed("order_id\n1"), warehouse)
+    assert count(warehouse, OrderLine) == 1
 
 
 def test_no_tables_yet_is_a_clear_error(empty_database: Any, feed: Feed) -> None:

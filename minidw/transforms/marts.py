@@ -6,23 +6,25 @@ from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
-    Delete,
+    Executable,
     FromClause,
-    Insert,
     Subquery,
     and_,
     case,
+    column,
     delete,
     func,
     or_,
     select,
+    table,
+    text,
     update,
 )
 from sqlalchemy.sql.dml import Update
 
 from minidw.schema.mart import Mart, Measure, Role
 from minidw.schema.staging import OrderChange, OrderLine
-from minidw.transforms.sql import Merge, Query, both_ways, digest, in_sample, insert_from
+from minidw.transforms.sql import CreateTemporary, Merge, Query, both_ways, digest, in_sample, insert_from
 
 
 @cache
@@ -38,9 +40,15 @@ def query(mart: type[Mart]) -> Query:
     return statement
 
 
-def full_build(mart: type[Mart]) -> list[Delete | Insert]:
+def full_build(mart: type[Mart]) -> list[Executable]:
     """Replace every row. DELETE, not TRUNCATE: a reader sees the old rows until the commit."""
-    return [delete(mart), insert_from(mart, query(mart))]
+    fresh = table(f"fresh_{mart.__tablename__}", *(column(name) for name in measures(mart)))
+    return [
+        CreateTemporary(fresh.name, query(mart)),
+        delete(mart),
+        insert_from(mart, select(*fresh.c)),
+        text(f"DROP TABLE {fresh.name}"),
+    ]
 
 
 def incremental_build(mart: type[Mart]) -> list[Merge | Update]:

@@ -16,7 +16,7 @@ from sqlalchemy import (
     ScalarSelect,
     Select,
     Subquery,
-    Table,
+    TableClause,
     Text,
     and_,
     bindparam,
@@ -166,8 +166,11 @@ def codes_where(conditions: Sequence[tuple[str, ColumnElement[bool]]]) -> Column
 
 
 def evaluated_once(statement: Query) -> Query:
-    """A subquery that PostgreSQL evaluates before the query around it, not once per mention."""
-    return statement.suffix_with(text("OFFSET 0"), dialect="postgresql")
+    """A subquery that PostgreSQL evaluates before the query around it, not once per mention.
+
+    A zero that is no bigint yet would keep the query around it on one core.
+    """
+    return statement.suffix_with(text("OFFSET bigint '0'"), dialect="postgresql")
 
 
 def both_ways(held: Query, due: Query, *, order_by: Sequence[str]) -> Query:
@@ -179,9 +182,24 @@ def both_ways(held: Query, due: Query, *, order_by: Sequence[str]) -> Query:
     return select(both).order_by(*(both.c[name] for name in order_by), both.c.side)
 
 
-def insert_from(table: Table | type[Any], query: Query) -> Insert:
+def insert_from(table: TableClause | type[Any], query: Query) -> Insert:
     """INSERT … SELECT whose target columns are the labels of the query, never their positions."""
     return insert(table).from_select([column.name for column in query.selected_columns], query)
+
+
+class CreateTemporary(Executable, ClauseElement):
+    """CREATE TEMPORARY TABLE … AS: unlike that of INSERT … SELECT, its query may run on several cores."""
+
+    inherit_cache = False
+
+    def __init__(self, name: str, query: Query) -> None:
+        self.name, self.query = name, query
+
+
+@compiles(CreateTemporary)
+def _create_temporary(create: CreateTemporary, compiler: SQLCompiler, **kw: Any) -> str:
+    name = compiler.preparer.quote(create.name)
+    return f"CREATE TEMPORARY TABLE {name} AS {compiler.process(create.query, **kw)}"
 
 
 class Merge(Executable, ClauseElement):

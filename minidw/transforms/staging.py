@@ -6,38 +6,39 @@ the changes are then applied. A batch and a replay of all batches differ only in
 reduce ``incoming``.
 """
 
-from typing import Any
+from typing import Any, cast
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    Column,
     Delete,
     FromClause,
     Insert,
     Integer,
-    MetaData,
     Numeric,
     ScalarSelect,
     Table,
+    TableClause,
     Text,
     TextClause,
     and_,
     bindparam,
+    column,
     delete,
     func,
     literal,
     not_,
     select,
+    table,
     text,
 )
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex, ExecutableDDLElement
 from sqlalchemy.types import TypeEngine
 
 from minidw.schema.raw import LineMalformed
 from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.transforms.rules import judged
-from minidw.transforms.sql import Merge, Query, insert_from, next_id
+from minidw.transforms.sql import CreateTemporary, Merge, Query, insert_from, next_id
 
 LINE_KEY = ("order_id", "line_number")
 ORIGIN = ("batch_id", "source_row")
@@ -50,38 +51,27 @@ _WIDE: dict[str, TypeEngine[Any]] = {
     "price": Numeric(),
     "quantity": BigInteger(),
 }
-incoming = Table(
+incoming = table(
     "orders_incoming",
-    MetaData(),
-    *(Column(name, _WIDE.get(name) or OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS),
-    Column("reasons", ARRAY(Text)),
-    prefixes=["TEMPORARY"],
+    *(column(name, _WIDE.get(name) or OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS),
+    column("reasons", ARRAY(Text)),
 )
-
-held = Table(
-    "orders_held",
-    MetaData(),
-    *(Column(name, OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS),
-    prefixes=["TEMPORARY"],
-)
+held = table("orders_held", *(column(name, OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS))
+_LINES = cast("Table", OrderLine.__table__)
+_KEY, _INDEXES = _LINES.primary_key, sorted(_LINES.indexes, key=lambda index: str(index.name))
 
 admitted = incoming.c.reasons.is_(None)
 this_stage = bindparam("stage", type_=Integer)
 
 
-def create_temporary() -> list[CreateTable]:
-    """The tables that a stage works with."""
-    return [CreateTable(incoming), CreateTable(held)]
-
-
-def insert_incoming(*, one_batch: bool, sample: bool = False) -> Insert:
+def create_incoming(*, one_batch: bool, sample: bool = False) -> CreateTemporary:
     """The judged rows of the batch bound as ``batch_id``, or of every staged batch, or of a sample."""
-    return insert_from(incoming, judged(one_batch=one_batch, sample=sample))
+    return CreateTemporary(incoming.name, judged(one_batch=one_batch, sample=sample))
 
 
-def analyze_temporary(table: Table) -> TextClause:
+def analyze_temporary(temporary: TableClause) -> TextClause:
     """Statistics, which no background process gathers for a temporary table."""
-    return text(f"ANALYZE {table.name}")
+    return text(f"ANALYZE {temporary.name}")
 
 
 def analyze_lines() -> TextClause:
@@ -91,7 +81,7 @@ def analyze_lines() -> TextClause:
 
 def drop_temporary() -> TextClause:
     """They have served; a caller's transaction may go on and stage again."""
-    return text(f"DROP TABLE {incoming.name}, {held.name}")
+    return text(f"DROP TABLE IF EXISTS {incoming.name}, {held.name}")
 
 
 def reject_reasons() -> Query:
@@ -137,11 +127,11 @@ def next_stage() -> ScalarSelect[int]:
     return next_id(OrderChange.stage)
 
 
-def insert_held() -> Insert:
+def create_held() -> CreateTemporary:
     """What is staged of the order lines that ``incoming`` brings: the one look at the history."""
     lines = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
     same_line = and_(*(getattr(OrderLine, name) == incoming.c[name] for name in LINE_KEY))
-    return insert_from(held, lines.join_from(incoming, OrderLine, same_line).where(admitted))
+    return CreateTemporary(held.name, lines.join_from(incoming, OrderLine, same_line).where(admitted))
 
 
 def delete_unchanged(*, by: tuple[str, ...] = VALUES) -> Delete:
@@ -178,6 +168,16 @@ def delete_ceased() -> Delete:
 def insert_lines() -> Insert:
     """Every admitted row, where its order line is not staged or no longer."""
     return insert_from(OrderLine, select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted))
+
+
+def drop_indexes() -> list[ExecutableDDLElement]:
+    """Take the indexes off staging.orders_stg, to build them after its first rows."""
+    return [DropConstraint(_KEY), *map(DropIndex, _INDEXES)]
+
+
+def create_indexes() -> list[ExecutableDDLElement]:
+    """Build the indexes of staging.orders_stg."""
+    return [AddConstraint(_KEY, isolate_from_table=False), *map(CreateIndex, _INDEXES)]
 
 
 def merge_totals() -> Merge:
