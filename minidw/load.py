@@ -51,7 +51,7 @@ def load(
     conn.execute(restart_numbering())
     try:
         with conn.begin_nested():
-            copied = _copy(conn, feed, progress)
+            copied = copy_file(conn, feed, progress)
     except BadFileError:
         conn.execute(restart_numbering())
         raise
@@ -107,7 +107,7 @@ def _empty_landing(conn: Connection) -> None:
         conn.execute(delete(OrderLanded))
 
 
-def _copy(conn: Connection, feed: Feed, progress: Callable[[int], None] | None) -> int:
+def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | None) -> int:
     """COPY the file into the landing table by the names of its header; returns the rows copied."""
     if None not in feed.columns:
         columns = [name for name in feed.columns if name]
