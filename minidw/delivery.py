@@ -148,12 +148,22 @@ class UndecodableError(Exception):
         self.offset = offset
         self.reason = reason
 
+    def refusal(self, file: str, encoding: str, line: int) -> BadFileError:
+        """The fault of the file, on this line."""
+        place = "" if self.offset is None else f"byte {self.offset} of the file: "
+        message = f"{place}not {encoding} ({self.reason}); name its encoding with --encoding"
+        return BadFileError(file, "ENCODING", message, line=line)
+
 
 class Decoder:
-    """Chunks of delivered bytes → UTF-8 without a byte order mark."""
+    """Chunks of delivered bytes → UTF-8 without a byte order mark.
 
-    def __init__(self, encoding: str) -> None:
-        self._decoder = codecs.getincrementaldecoder(encoding)()
+    ``lenient``: a byte that cannot be decoded becomes a surrogate escape, in what UTF-8 would be for it.
+    """
+
+    def __init__(self, encoding: str, *, lenient: bool = False) -> None:
+        self._decoder = codecs.getincrementaldecoder(encoding)("surrogateescape" if lenient else "strict")
+        self._surrogates = "surrogatepass" if lenient else "strict"
         self._ascii_is_itself = codecs.lookup(encoding).name == "utf-8"
         self._begun = False
         self._taken = 0
@@ -182,7 +192,7 @@ class Decoder:
         if text and not self._begun:
             self._begun = True
             text = text.removeprefix("\ufeff")
-        return text.encode()
+        return text.encode("utf-8", self._surrogates)
 
 
 def check_encoding(encoding: str) -> None:

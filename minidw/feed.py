@@ -1,14 +1,19 @@
 """Feeds: a CSV file is surveyed in one pass, then streamed to COPY in another. No other code reads one."""
 
 import hashlib
+import io
+import os
+import weakref
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import BinaryIO
 
 from minidw.delivery import Decoder, Delivery, UndecodableError, check_encoding, find_files
 from minidw.errors import BadFileError, SettingsError
 from minidw.header import match_header
+from minidw.salvage import LINE_FAULTS, salvage
 from minidw.scan import Scanner
 from minidw.schema.raw import FEED_COLUMNS
 
@@ -48,6 +53,7 @@ class Feed:
     rows: records after the header
     header: names as delivered, trimmed
     columns: for each of them the column of ours that it feeds, or None
+    malformed: lines set aside because the structure of the file is broken there
     """
 
     name: str
@@ -59,10 +65,24 @@ class Feed:
     columns: tuple[str | None, ...]
     delivery: Delivery = field(repr=False)
     text_size: int = field(repr=False)  # of the UTF-8 text without the blank lines at its end, bytes
+    malformed: int = 0
+    malformed_spool: BinaryIO | None = field(
+        default=None, repr=False
+    )  # set: delivery is a spool of the sound rest
 
     def open(self, progress: Callable[[int], None] | None = None) -> "FeedStream":
         """The file as UTF-8 for COPY; ``progress`` is told the bytes read since it was last called."""
         return FeedStream(self, progress)
+
+    def open_malformed(self) -> BinaryIO:
+        """The lines set aside, as CSV without a header: physical line number, code, text.
+
+        NUL reads ``\\x00`` in the text, and a byte NN that could not be decoded ``\\xNN``.
+        """
+        if self.malformed_spool is None:
+            return io.BytesIO()
+        self.malformed_spool.seek(0)
+        return os.fdopen(os.dup(self.malformed_spool.fileno()), "rb")
 
     def explain(self, line: int | None) -> BadFileError:
         """Why COPY refused the structure of the file, at this line, although the survey did not."""
@@ -70,7 +90,7 @@ class Feed:
             again = _survey(self.delivery, self.format)
         except BadFileError as error:
             return error
-        if again.sha256 != self.sha256:
+        if again.sha256 != self.sha256 and self.malformed_spool is None:
             return _changed(self.name)
         return BadFileError(self.name, "NOT_CSV", "PostgreSQL does not read this as CSV", line=line)
 
@@ -126,32 +146,69 @@ class FeedStream:
             text = decoder.decode(b"", final=True)[:left]
         except UndecodableError:
             raise _changed(feed.name) from None
-        if digest.hexdigest() != feed.sha256:
+        if digest.hexdigest() != feed.sha256 and feed.malformed_spool is None:
             raise _changed(feed.name)
         yield text
 
 
-def survey(source: str | Path, format: Format | None = None) -> Feed:
+def survey(source: str | Path, format: Format | None = None, *, skip_malformed: bool = False) -> Feed:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
-    ``-`` is standard input. A file whose name ends in .gz is decompressed.
+    ``-`` is standard input. A file whose name ends in .gz is decompressed. ``skip_malformed``: where the
+    structure of a line is at fault, the file is read once more and the feed goes without such lines.
     """
-    return _survey(Delivery.of(source), format or Format())
+    delivery, format = Delivery.of(source), format or Format()
+    try:
+        return _survey(delivery, format)
+    except BadFileError as error:
+        if not skip_malformed or error.code not in LINE_FAULTS:
+            raise
+        fault = error.with_traceback(None)  # which would keep the text that was scanned in memory
+    return _salvaged(delivery, format, fault)
+
+
+class _Header:
+    """What the header says, once it was read."""
+
+    def __init__(self, file: str, format: Format) -> None:
+        self._file = file
+        self._format = format
+        self.names: tuple[str, ...] = ()
+        self.columns: tuple[str | None, ...] = ()
+
+    def read(self, line: bytes) -> int:
+        names, columns = match_header(line.decode(), self._format.delimiter, self._format.columns, self._file)
+        self.names, self.columns = tuple(names), tuple(columns)
+        return len(names)
+
+
+def _salvaged(delivery: Delivery, format: Format, fault: BadFileError) -> Feed:
+    header = _Header(delivery.name, format)
+    salvaged = salvage(delivery, format.encoding, format.delimiter, header.read, fault)
+    spool = Delivery(delivery.name, spool=salvaged.sound)
+    weakref.finalize(spool, salvaged.sound.close)
+    feed = Feed(
+        name=delivery.name,
+        format=replace(format, encoding="utf-8"),  # that of the spool
+        sha256=salvaged.digest.hexdigest(),
+        size=salvaged.size,
+        rows=salvaged.scanner.records - 1,
+        header=header.names,
+        columns=header.columns,
+        delivery=spool,
+        text_size=salvaged.scanner.size,
+        malformed=salvaged.lines,
+        malformed_spool=salvaged.malformed,
+    )
+    weakref.finalize(feed, salvaged.malformed.close)
+    return feed
 
 
 def _survey(delivery: Delivery, format: Format) -> Feed:
     name = delivery.name
-    header: list[str] = []
-    columns: list[str | None] = []
-
-    def read_header(line: bytes) -> int:
-        names, fed = match_header(line.decode(), format.delimiter, format.columns, name)
-        header.extend(names)
-        columns.extend(fed)
-        return len(names)
-
+    header = _Header(name, format)
     delivery.refuse_other_formats(format.encoding)
-    scanner = Scanner(name, format.delimiter, read_header)
+    scanner = Scanner(name, format.delimiter, header.read)
     decoder = Decoder(format.encoding)
     digest = hashlib.sha256()
     size = 0
@@ -165,9 +222,7 @@ def _survey(delivery: Delivery, format: Format) -> Feed:
     except UndecodableError as error:
         scanner.add(error.text)
         scanner.stop()
-        place = "" if error.offset is None else f"byte {error.offset} of the file: "
-        message = f"{place}not {format.encoding} ({error.reason}); name its encoding with --encoding"
-        raise BadFileError(name, "ENCODING", message, line=scanner.line) from None
+        raise error.refusal(name, format.encoding, scanner.line) from None
     scanner.finish()
     return Feed(
         name=name,
@@ -175,8 +230,8 @@ def _survey(delivery: Delivery, format: Format) -> Feed:
         sha256=digest.hexdigest(),
         size=size,
         rows=scanner.records - 1,
-        header=tuple(header),
-        columns=tuple(columns),
+        header=header.names,
+        columns=header.columns,
         delivery=delivery,
         text_size=scanner.size,
     )

@@ -12,10 +12,10 @@ from minidw.errors import BadFileError
 
 MAX_LINE = 8 * 2**20  # bytes of a record, its line end included
 
-_LINE_END = re.compile(rb"\r\n|\r|\n")
+LINE_END = re.compile(rb"\r\n|\r|\n")
 _LINE_END_NAMES = {b"\n": "LF", b"\r": "CR", b"\r\n": "CRLF"}
 # Up to the first line end outside quotes. A CR that ends the text may be half of a CRLF.
-_FIRST_RECORD = re.compile(rb'[^"\r\n]*+(?:"[^"]*+"[^"\r\n]*+)*+(\r\n|\n|\r(?!\Z))')
+FIRST_RECORD = re.compile(rb'[^"\r\n]*+(?:"[^"]*+"[^"\r\n]*+)*+(\r\n|\n|\r(?!\Z))')
 _OPEN_FIELD = rb'"[^"]*+(?:""[^"]*+)*+'
 
 
@@ -27,6 +27,7 @@ class Scanner:
     """
 
     def __init__(self, file: str, delimiter: str, header: Callable[[bytes], int]) -> None:
+        self.columns = 0
         self.records = 0
         self.size = 0  # bytes up to the end of the last record, without its line end
         self._file = file
@@ -48,7 +49,7 @@ class Scanner:
     @property
     def line(self) -> int:
         """The physical line on which the text so far ends."""
-        return self._line + _count_lines(self._rest)
+        return self._line + count_lines(self._rest)
 
     def add(self, text: bytes) -> None:
         """Take the next piece, of any size up to MAX_LINE."""
@@ -83,7 +84,7 @@ class Scanner:
             return
         if len(piece) > MAX_LINE:
             self._check_length(piece)
-        if not self._line_end and (first := _FIRST_RECORD.match(piece)):
+        if not self._line_end and (first := FIRST_RECORD.match(piece)):
             self._begin(piece[: first.start(1)], first[1])
             new = 0
         end = _end_of_records(piece, new) if self._line_end else 0
@@ -93,9 +94,9 @@ class Scanner:
 
     def _begin(self, header: bytes, line_end: bytes) -> None:
         self._diagnose(header)  # of its quotes only: its other faults are against itself
-        columns = self._header(header)
+        self.columns = self._header(header)
         self._line_end = line_end
-        self._sound = self._delimiter * (columns - 1) + line_end
+        self._sound = self._delimiter * (self.columns - 1) + line_end
 
     def _check(self, text: bytes) -> None:
         """Count whole records; the last of the file may lack its line end."""
@@ -114,7 +115,7 @@ class Scanner:
             raise BadFileError(self._file, "NOT_CSV", "cannot be read as CSV", line=self._line)
         if content:
             self.size = self._offset + len(content)
-            self._line += records - 1 if b'"' not in content else _count_lines(content)
+            self._line += records - 1 if b'"' not in content else count_lines(content)
         self._line += lines
         blanks = lines - 1 if content else lines
         if blanks > 0 and self._blank is None:
@@ -137,12 +138,12 @@ class Scanner:
         return left
 
     def _check_length(self, text: bytes) -> None:
-        first = _FIRST_RECORD.match(text)
+        first = FIRST_RECORD.match(text)
         if (first.end() if first else len(text)) <= MAX_LINE:
             return
         text = text[:MAX_LINE]
         opened = self._diagnose(text, cut_off=True)
-        if opened is not None and _LINE_END.search(text, opened):
+        if opened is not None and LINE_END.search(text, opened):
             message = f"the quote opened here is not closed within {MAX_LINE} bytes"
             self._refuse("UNTERMINATED_QUOTE", message, text, opened)
         self._refuse("LINE_TOO_LONG", f"a line of more than {MAX_LINE} bytes", text, 0)
@@ -158,7 +159,7 @@ class Scanner:
         quote = masked.find(b'"')
         blank = self._blank
         start = 0
-        for line_end in _LINE_END.finditer(masked if quote < 0 else masked[:quote]) if self._line_end else ():
+        for line_end in LINE_END.finditer(masked if quote < 0 else masked[:quote]) if self._line_end else ():
             if cut_off and line_end.end() == len(text) and line_end[0] == b"\r":
                 break
             line = masked[start : line_end.start()]
@@ -169,7 +170,7 @@ class Scanner:
             if line:
                 self._check_line(line, text, start)
             elif blank is None:
-                blank = self._line + _count_lines(text[:start])
+                blank = self._line + count_lines(text[:start])
             start = line_end.end()
         last = masked[start:].rstrip(b"\r\n")
         if last and blank is not None:
@@ -182,15 +183,14 @@ class Scanner:
 
     def _check_line(self, line: bytes, text: bytes, start: int, *, unfinished: bool = False) -> None:
         found = line.count(self._delimiter) + 1
-        expected = self._sound.count(self._delimiter) + 1
-        if found == expected:
+        if found == self.columns:
             return
         if not line.strip():
-            self._refuse_blank(self._line + _count_lines(text[:start]))
+            self._refuse_blank(self._line + count_lines(text[:start]))
         if line == b"\\.":
             self._refuse("END_MARKER", "a line of \\. alone, which ends the data for PostgreSQL", text, start)
-        count = f"expected {expected} columns, found {found}"
-        if unfinished and found < expected:
+        count = f"expected {self.columns} columns, found {found}"
+        if unfinished and found < self.columns:
             self._refuse("TRUNCATED", f"the file breaks off in its last line: {count}", text, start)
         self._refuse("COLUMN_COUNT", count, text, start)
 
@@ -201,7 +201,7 @@ class Scanner:
         opened = self._open_field.match(text, at)
         assert opened is not None
         if opened.end() < len(text):
-            line = self._line + _count_lines(text[:at])
+            line = self._line + count_lines(text[:at])
             message = f"text after the closing quote of the field that opens in line {line}"
             self._refuse("STRAY_QUOTE", message, text, opened.end())
         if not cut_off:
@@ -217,10 +217,10 @@ class Scanner:
         self._refuse("MIXED_EOL", message, text, at)
 
     def _refuse(self, code: str, message: str, text: bytes, at: int) -> NoReturn:
-        raise BadFileError(self._file, code, message, line=self._line + _count_lines(text[:at]))
+        raise BadFileError(self._file, code, message, line=self._line + count_lines(text[:at]))
 
 
-def _count_lines(text: bytes) -> int:
+def count_lines(text: bytes) -> int:
     return text.count(b"\n") + (text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else 0)
 
 
