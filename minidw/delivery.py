@@ -181,7 +181,10 @@ class Decoder:
         except UnicodeDecodeError as error:
             good = error.start - (len(error.object) - len(chunk))
             self._decoder.setstate(state)
-            text = self._encode(self._decoder.decode(chunk[: max(good, 0)]))
+            try:
+                text = self._encode(self._decoder.decode(chunk[: max(good, 0)]))
+            except UnicodeError as earlier:  # a missing byte order mark is noticed after what follows it
+                raise UndecodableError(b"", None, str(earlier)) from None
             raise UndecodableError(text, self._taken + good, error.reason) from None
         except UnicodeError as error:
             raise UndecodableError(b"", None, str(error)) from None

@@ -201,6 +201,13 @@ def test_an_encoding_that_does_not_fit_is_refused(
     assert error.message.startswith(f"byte {len(good)} of the file")
 
 
+@pytest.mark.parametrize("damage", [b"", b"\x00\xd8a\x00"])
+def test_a_missing_byte_order_mark_is_refused_whatever_follows(path: Path, damage: bytes) -> None:
+    error = refusal(path, FILE.decode().encode("utf-16-le") + damage, Format(encoding="utf-16"))
+    assert error.code == "ENCODING"
+    assert "does not start with BOM" in error.message
+
+
 @pytest.mark.parametrize("delimiter", ["tab", "\\t", "\t"])
 def test_a_tab_can_be_spelled(path: Path, delimiter: str) -> None:
     path.write_bytes(FILE.replace(b",", b"\t"))
