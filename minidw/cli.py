@@ -144,6 +144,9 @@ def _add_feed_options(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--number-lines", action="store_true", help="the rows of an order are its lines: number them"
     )
+    sub.add_argument(
+        "--skip-malformed", action="store_true", help="set structurally broken lines aside, load the rest"
+    )
     sub.add_argument("--force", action="store_true", help="load again what was loaded before")
 
 
@@ -343,7 +346,12 @@ def _format(arguments: argparse.Namespace) -> "Format":
         if not equals or not ours or not theirs:
             raise SettingsError(f"--column {pair}: write it as order_id=InvoiceNo")
         columns[ours] = theirs
-    return Format(delimiter=arguments.delimiter, encoding=arguments.encoding, columns=columns)
+    return Format(
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
+        columns=columns,
+        skip_malformed=arguments.skip_malformed,
+    )
 
 
 @contextmanager

@@ -24,11 +24,15 @@ _TAB = ("tab", "\\t")  # as spelled on a command line
 
 @dataclass(frozen=True)
 class Format:
-    """How to read a feed. ``columns``: our name → the feed's name, such as ``{"order_id": "InvoiceNo"}``."""
+    """How to read a feed. ``columns``: our name → the feed's name, such as ``{"order_id": "InvoiceNo"}``.
+
+    ``skip_malformed``: set structurally broken lines aside instead of refusing the file.
+    """
 
     delimiter: str = ","
     encoding: str = "utf-8"
     columns: Mapping[str, str] = field(default_factory=dict)
+    skip_malformed: bool = False
 
     def __post_init__(self) -> None:
         if self.delimiter in _TAB:
@@ -151,17 +155,17 @@ class FeedStream:
         yield text
 
 
-def survey(source: str | Path, format: Format | None = None, *, skip_malformed: bool = False) -> Feed:
+def survey(source: str | Path, format: Format | None = None) -> Feed:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
-    ``-`` is standard input. A file whose name ends in .gz is decompressed. ``skip_malformed``: where the
-    structure of a line is at fault, the file is read once more and the feed goes without such lines.
+    ``-`` is standard input. A file whose name ends in .gz is decompressed. Where the format says to skip
+    malformed lines, a file with a fault in a line is read once more and the feed goes without such lines.
     """
     delivery, format = Delivery.of(source), format or Format()
     try:
         return _survey(delivery, format)
     except BadFileError as error:
-        if not skip_malformed or error.code not in LINE_FAULTS:
+        if not format.skip_malformed or error.code not in LINE_FAULTS:
             raise
         fault = error.with_traceback(None)  # which would keep the text that was scanned in memory
     return _salvaged(delivery, format, fault)

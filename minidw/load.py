@@ -15,7 +15,7 @@ from sqlalchemy.types import Integer, Text
 from minidw.database import lock_at_once
 from minidw.errors import BadFileError
 from minidw.feed import Feed
-from minidw.schema.raw import RAW_COLUMNS, Batch, OrderDelivered, OrderLanded
+from minidw.schema.raw import RAW_COLUMNS, Batch, LineMalformed, OrderDelivered, OrderLanded
 from minidw.transforms.sql import Query, insert_from, next_id, nfc, trimmed
 
 COPY_CHUNK = 256 * 1024
@@ -24,11 +24,15 @@ BAD_COPY_FILE_FORMAT = "22P04"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did. ``skipped``: the same bytes are there already, as batch ``batch_id``."""
+    """What a load did. ``skipped``: the same bytes are there already, as batch ``batch_id``.
+
+    ``malformed`` of the ``rows_read`` were broken lines, set aside.
+    """
 
     batch_id: int
     file: str
     rows_read: int
+    malformed: int = 0
     skipped: bool = False
 
 
@@ -46,7 +50,7 @@ def load(
     """
     known = conn.scalar(select(func.min(Batch.batch_id)).where(Batch.sha256 == feed.sha256))
     if known is not None and not force:
-        return Loaded(known, feed.name, feed.rows, skipped=True)
+        return Loaded(known, feed.name, feed.rows + feed.malformed, feed.malformed, skipped=True)
     _empty_landing(conn)
     conn.execute(restart_numbering())
     try:
@@ -68,13 +72,16 @@ def load(
             header={ours: theirs for theirs, ours in zip(feed.header, feed.columns, strict=True) if ours},
             numbered_lines=number_lines,
             load_date=func.current_date(),
-            rows_read=copied,
+            rows_read=copied + feed.malformed,
+            malformed=feed.malformed,
         )
         .returning(Batch.batch_id)
     ).scalar_one()
     conn.execute(insert_delivered(batch_id, number_lines=number_lines))
     conn.execute(restart_numbering())
-    return Loaded(batch_id, feed.name, copied)
+    if feed.malformed:
+        _copy_malformed(conn, feed, batch_id)
+    return Loaded(batch_id, feed.name, copied + feed.malformed, feed.malformed)
 
 
 def restart_numbering() -> Query:
@@ -138,6 +145,19 @@ def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | No
     conn.execute(insert_from(OrderLanded, query))
     conn.execute(text(f"DROP TABLE {arrival.name}"))
     return copied
+
+
+def _copy_malformed(conn: Connection, feed: Feed, batch_id: int) -> None:
+    """The lines that were set aside into their table, by way of a temporary one: no batch was known then."""
+    arrival = table("lines_arriving", column("line"), column("code"), column("text"))
+    conn.execute(text(f"CREATE TEMPORARY TABLE {arrival.name} (line bigint, code text, text text)"))
+    with feed.open_malformed() as stream, closing(conn.connection.cursor()) as cursor:
+        cursor.copy_expert(
+            f"COPY {arrival.name} FROM STDIN (FORMAT csv, ENCODING 'UTF8')", stream, COPY_CHUNK
+        )
+    lines = select(literal(batch_id, Integer).label("batch_id"), *arrival.c)
+    conn.execute(insert_from(LineMalformed, lines))
+    conn.execute(text(f"DROP TABLE {arrival.name}"))
 
 
 class _Readable(Protocol):

@@ -126,6 +126,8 @@ def print_result(console: Console, result: Result) -> None:
             )
         else:
             console.print(f"{loaded.file}: batch {loaded.batch_id}, {loaded.rows_read:,} rows")
+            if loaded.malformed:
+                console.print(f"  {loaded.malformed:,} malformed lines set aside in raw.lines_malformed")
             if not loaded.rows_read:
                 console.print("  warning: the file has a header and no rows")
     if result.replayed is not None:

@@ -15,6 +15,7 @@ from minidw import (
     CheckResult,
     CustomerLtv,
     DailyRevenue,
+    LineMalformed,
     OrderDelivered,
     OrderLanded,
     OrderLine,
@@ -249,6 +250,46 @@ def test_too_many_rejects_refuse_the_file(warehouse: Engine, feed: Feed) -> None
 
     for table in (Batch, OrderDelivered, OrderLine, OrderRejected, DailyRevenue):
         assert count(warehouse, table) == 0
+
+
+BROKEN = """{header}
+1,2024-05-01,ada,p1,books,5,1,shipped
+2,2024-05-01,ada,p1,books,5,1
+3,2024-05-01,"bob,p1,books,5,1,shipped
+4,2024-05-01,bob,p1,books,x,1,shipped
+
+5,2024-05-01,bob,p1,books,7,1,shipped
+"""
+
+
+def test_malformed_lines_are_set_aside_on_request_and_count_as_rejected(
+    warehouse: Engine, feed: Feed
+) -> None:
+    # Given a file with three broken lines and a bad price
+    path = feed("order_id\n1")
+    path.write_text(BROKEN.format(header=path.read_text().splitlines()[0]))
+    lenient = Settings(max_reject_ratio=Decimal("0.7"))
+    # Then it is refused by default
+    with pytest.raises(BadFileError, match=r":3: COLUMN_COUNT"):
+        minidw.run(path, warehouse, settings=lenient)
+    # When malformed lines are skipped
+    result = minidw.run(path, warehouse, format=minidw.Format(skip_malformed=True), settings=lenient)
+    # Then every row has its place
+    (staged,) = result.staged
+    assert (staged.rows_read, staged.inserted, staged.rejected) == (6, 2, 4)
+    assert staged.reasons == {"BAD_NUMBER": 1, "BLANK_LINE": 1, "COLUMN_COUNT": 1, "UNTERMINATED_QUOTE": 1}
+    with Session(warehouse) as session:
+        aside = session.execute(
+            select(LineMalformed.line, LineMalformed.code, LineMalformed.text).order_by(LineMalformed.line)
+        )
+        assert [tuple(row) for row in aside] == [
+            (3, "COLUMN_COUNT", "2,2024-05-01,ada,p1,books,5,1"),
+            (4, "UNTERMINATED_QUOTE", '3,2024-05-01,"bob,p1,books,5,1,shipped'),
+            (6, "BLANK_LINE", ""),
+        ]
+    minidw.build_staging(warehouse, replay=True, settings=lenient)
+    assert not any(outcome.failed for outcome in minidw.check(warehouse).checked)
+    assert minidw.verify(warehouse).differences == []
 
 
 def test_a_failed_run_leaves_one_trace(warehouse: Engine, feed: Feed) -> None:
