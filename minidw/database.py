@@ -65,7 +65,9 @@ def create_engine(settings: Settings | None = None) -> Engine:
         server = embedded.start(settings.home)
         url = server.url
     engine = sqlalchemy.create_engine(
-        url, isolation_level="READ COMMITTED", connect_args=connect_arguments(url)
+        url.difference_update_query(["sslpassword"]),  # which is shown wherever the URL is
+        isolation_level="READ COMMITTED",
+        connect_args=connect_arguments(url),
     )
     if server is not None:
         weakref.finalize(engine, server.close)
@@ -92,7 +94,10 @@ def connect_arguments(url: URL) -> dict[str, str]:
         "application_name": "minidw",
     }
     options = f"{query.get('options', '')} -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO,YMD"
-    return {name: value for name, value in defaults.items() if name not in query} | {"options": options}
+    arguments = {name: value for name, value in defaults.items() if name not in query} | {"options": options}
+    if isinstance(secret := query.get("sslpassword"), str):
+        arguments["sslpassword"] = secret
+    return arguments
 
 
 def _is_local(host: str) -> bool:

@@ -98,7 +98,13 @@ def _database_url(values: Mapping[str, str]) -> URL | None:
             ) from None
         if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg2"):
             raise SettingsError(f"DATABASE_URL: minidw speaks to PostgreSQL, not to {url.drivername!r}")
-        return url.set(drivername="postgresql+psycopg2")
+        if "@" in (url.host or ""):
+            raise SettingsError("DATABASE_URL has more than one @: write that of a password as %40")
+        url = url.set(drivername="postgresql+psycopg2")
+        if isinstance(password := url.query.get("password"), str):
+            # There it would be shown wherever the URL is.
+            url = url.set(password=password).difference_update_query(["password"])
+        return url
     if not any(values.get(f"POSTGRES_{part}") for part in ("HOST", "PORT", "DB", "USER", "PASSWORD")):
         return None
     port = values.get("POSTGRES_PORT") or "5432"

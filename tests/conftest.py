@@ -1,7 +1,7 @@
 """The fixtures: a migrated database for the session, and three ways to use it without leaving a trace."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
@@ -24,6 +24,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the server of the tests: embedded 18, the same on 16, or 18 over TCP with a password",
     )
     parser.addoption("--proof", type=int, default=1000, help="batches of the slow proof of exactness")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """No test passes whose output, log or traceback shows a password."""
+    report = yield
+    shown = "".join((report.caplog, report.capstdout, report.capstderr, report.longreprtext))
+    if servers.CANARY in shown:
+        report.outcome, report.longrepr = "failed", "a password was printed"
+    return report
 
 
 @pytest.fixture(autouse=True)

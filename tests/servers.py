@@ -19,6 +19,9 @@ from sqlalchemy import URL
 
 from minidw import embedded
 
+# Part of every password of the tests, which none of them may print.
+CANARY = "canary5f3a9c"
+
 # A test cluster need not survive the machine.
 THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
@@ -57,7 +60,7 @@ def embedded_server(binaries: Path | None = None) -> Iterator[URL]:
 @contextmanager
 def tcp_server() -> Iterator[URL]:
     """A server of the user's own: on a TCP port, with a password."""
-    binaries, password = embedded.find_binaries(), secrets.token_hex(8)
+    binaries, password = embedded.find_binaries(), f"{CANARY}-{secrets.token_hex(8)}"
     with reachable_directory() as directory, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
