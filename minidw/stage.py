@@ -76,9 +76,10 @@ def judge(conn: Connection, parameters: dict[str, Any], *, one_batch: bool, samp
 def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMapping) -> Staged:
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
     judge(conn, parameters, one_batch=True)
-    reasons: dict[str, int] = dict(conn.execute(sql.malformed_codes(), parameters).all())
-    reasons |= dict(conn.execute(sql.reject_reasons()).all())
     rejected = conn.execute(sql.insert_rejected()).rowcount + batch["malformed"]
+    reasons: dict[str, int] = {}
+    for query in (sql.malformed_codes(), sql.reject_reasons()) if rejected else ():
+        reasons |= dict(conn.execute(query, parameters).all())
     if rejected > batch["rows_read"] * settings.max_reject_ratio:
         counts = ", ".join(f"{reason} {rows}" for reason, rows in reasons.items())
         raise BadFileError(

@@ -62,6 +62,7 @@ _KEY, _INDEXES = _LINES.primary_key, sorted(_LINES.indexes, key=lambda index: st
 
 admitted = incoming.c.reasons.is_(None)
 this_stage = bindparam("stage", type_=Integer)
+this_batch = bindparam("batch_id", type_=Integer)
 
 
 def create_incoming(*, one_batch: bool, sample: bool = False) -> CreateTemporary:
@@ -85,17 +86,18 @@ def drop_temporary() -> TextClause:
 
 
 def reject_reasons() -> Query:
-    """Number of rejected rows by reason, most frequent first."""
-    reason = func.unnest(incoming.c.reasons).label("reason")
-    reasons = select(reason).select_from(incoming).where(not_(admitted)).subquery("reasons")
+    """Number of rejected rows of the batch bound as ``batch_id`` by reason, most frequent first."""
+    reason = func.unnest(OrderRejected.reasons).label("reason")
+    reasons = select(reason).where(OrderRejected.batch_id == this_batch).subquery("reasons")
     rows = func.count().label("rows")
     return select(reasons.c.reason, rows).group_by(reasons.c.reason).order_by(rows.desc(), reasons.c.reason)
 
 
 def malformed_codes() -> Query:
     """Number of malformed lines of the batch bound as ``batch_id`` by code."""
-    batch_id = bindparam("batch_id", type_=Integer)
-    codes = select(LineMalformed.code, func.count().label("lines")).where(LineMalformed.batch_id == batch_id)
+    codes = select(LineMalformed.code, func.count().label("lines")).where(
+        LineMalformed.batch_id == this_batch
+    )
     return codes.group_by(LineMalformed.code).order_by(LineMalformed.code)
 
 
