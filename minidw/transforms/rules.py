@@ -189,6 +189,11 @@ def _timestamp(text: ColumnElement[str]) -> ColumnElement[Any]:
     )
 
 
+def _is_longer(text: ColumnElement[str], limit: int) -> ColumnElement[bool]:
+    """Bytes are known, characters have to be counted: only where there are more bytes than the limit."""
+    return and_(func.octet_length(text) > limit, func.length(text) > limit)
+
+
 def _reasons(row: Subquery) -> list[tuple[str, ColumnElement[bool]]]:
     """Every reason to reject a row, with its condition. No condition is ever null."""
     keys = row.c.order_id + row.c.customer_id + row.c.product_id
@@ -207,11 +212,11 @@ def _reasons(row: Subquery) -> list[tuple[str, ColumnElement[bool]]]:
             "FIELD_TOO_LONG",
             or_(
                 *(
-                    func.length(row.c[name]) > LONGEST_KEY
+                    _is_longer(row.c[name], LONGEST_KEY)
                     for name in ("order_id", "customer_id", "product_id", "category")
                 ),
                 *(
-                    func.length(row.c[name]) > LONGEST_FIELD
+                    _is_longer(row.c[name], LONGEST_FIELD)
                     for name in ("order_timestamp_text", "price_text", "quantity_text", "status")
                 ),
             ),
