@@ -142,14 +142,15 @@ def _ensure_running(
     _check_version(data, binaries, account)
     # Before the server: were this process killed in between, someone would still be there to stop it.
     _ensure_watchdog(home)
-    launched, deadline = False, time.monotonic() + PATIENCE
+    launches, deadline = 0, time.monotonic() + PATIENCE
     while not (_postmaster(data) and _answers(data)):
         if _postmaster(data) is None:
-            if launched:
+            # Killed after a rollback removed an unlogged table's file, PostgreSQL fails to recover once.
+            if launches == 2:
                 raise EmbeddedError(f"the embedded PostgreSQL did not start: {_last_words(data)}")
             _clear(data)
             _launch(data, binaries, account, options)
-            launched = True
+            launches += 1
         if time.monotonic() > deadline:
             raise EmbeddedError(f"the embedded PostgreSQL is not ready: {_last_words(data)}")
         time.sleep(POLL)
@@ -223,8 +224,7 @@ def _launch(
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    started = _wait(lambda: process.poll() is not None or _postmaster(data) is not None, PATIENCE)
-    if not started or process.returncode is not None:
+    if not _wait(lambda: process.poll() is not None or _postmaster(data) is not None, PATIENCE):
         raise EmbeddedError(f"the embedded PostgreSQL did not start: {_last_words(data)}")
     # It outlives this object on purpose; Python would warn about that.
     process.returncode = 0
