@@ -421,8 +421,9 @@ def _place(home: Path, account: "pwd.struct_passwd | None") -> Path:
         home = SYSTEM_HOME / f"{home.parent.name}-{digest}"
     if not home.is_dir():
         home.mkdir(parents=True, exist_ok=True)
-        # Its own account passes through; what is inside is closed to everybody else.
-        home.chmod(0o711 if account else 0o700)
+        # Its own account passes through; what is inside, locks and log too, is closed to everybody else.
+        os.chown(home, -1, account.pw_gid if account else -1)
+        home.chmod(0o710 if account else 0o700)
     return home
 
 
