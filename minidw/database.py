@@ -90,6 +90,7 @@ def connect_arguments(url: URL) -> dict[str, str]:
         "user": user,
         "dbname": url.database or user,
         "sslmode": "prefer" if local else "verify-full",
+        "target_session_attrs": "any",
         "client_encoding": "utf8",
         "application_name": "minidw",
     }
