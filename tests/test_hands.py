@@ -172,7 +172,7 @@ def do_anything(database: URL, number: int, rounds: int, directory: Path) -> lis
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("hands", "rounds"), [(4, 8), pytest.param(8, 200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("hands", "rounds"), [(4, 5), pytest.param(8, 200, marks=pytest.mark.slow)])
 def test_one_runner_holds_the_warehouse_at_a_time(
     database: URL, warehouse: Engine, tmp_path: Path, hands: int, rounds: int
 ) -> None:
