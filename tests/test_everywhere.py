@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -104,6 +104,11 @@ def deliver(url: URL, directory: Path) -> str:
     for path in write_feeds(directory):
         minidw.run(path, engine, settings=Settings(max_reject_ratio=Decimal(1)))
     assert minidw.verify(engine).differences == []
+    with engine.connect() as conn:
+        days = text(
+            "SELECT count(*) FROM raw.batches WHERE load_date <> (loaded_at AT TIME ZONE 'UTC')::date"
+        )
+        assert conn.scalar(days) == 0
     engine.dispose()
     return digest(url)
 
@@ -241,9 +246,11 @@ def major_version(server: URL) -> int:
 # Settings of the server
 
 
+# Where it is another day than in UTC, whenever these tests are run.
+ELSEWHERE = "Pacific/Kiritimati" if datetime.now(UTC).hour >= 10 else "Etc/GMT+12"
 SETTINGS = {
     "datestyle": "'SQL, DMY'",
-    "timezone": "'America/St_Johns'",
+    "timezone": f"'{ELSEWHERE}'",
     "intervalstyle": "'sql_standard'",
     "search_path": "mart, staging, raw, public",
     "standard_conforming_strings": "off",
