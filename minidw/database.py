@@ -166,8 +166,8 @@ def transaction(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterato
         isolation: str = conn.execute(select(func.current_setting("transaction_isolation"))).scalar_one()
         if isolation != "read committed":
             raise DatabaseError(f"this transaction is {isolation.upper()}; give minidw a READ COMMITTED one")
-        _lock(conn, wait=wait)
         before = _pin(conn)
+        _lock(conn, wait=wait)
         yield conn
         if joined:
             conn.execute(_set_local(before))
@@ -304,7 +304,10 @@ def owns(conn: Connection, table: type[DeclarativeBase]) -> bool:
 
 def _lock(conn: Connection, *, wait: bool) -> None:
     if wait:
+        # Another run may take any time; only what is locked beside us must not hold a run up.
+        conn.execute(_set_local({"lock_timeout": "0"}))
         conn.execute(lock_statement())
+        conn.execute(_set_local({"lock_timeout": _PINNED["lock_timeout"]}))
     elif not conn.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
         raise WarehouseBusyError(f"the warehouse is in use{_holder(conn)}; try again, or leave out --no-wait")
 
@@ -327,9 +330,11 @@ def _holder(conn: Connection) -> str:
 
 def _pin(conn: Connection) -> dict[str, str]:
     """Set what the work depends on, for this transaction; returns what it was."""
-    current = select(*(func.current_setting(name).label(name) for name in _PINNED))
+    driver: Any = conn.connection.driver_connection
+    pinned = _PINNED | ({"transaction_timeout": "0"} if driver.server_version >= 170000 else {})
+    current = select(*(func.current_setting(name).label(name) for name in pinned))
     before = dict(conn.execute(current).one()._mapping)
-    conn.execute(_set_local(_PINNED))
+    conn.execute(_set_local(pinned))
     return before
 
 

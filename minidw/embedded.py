@@ -12,6 +12,7 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -21,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from minidw.errors import EmbeddedError
 
@@ -37,6 +38,8 @@ SYSTEM_HOME = Path("/var/lib/minidw")
 PORT = "5432"
 SOCKET = f".s.PGSQL.{PORT}"
 LONGEST_SOCKET = 100
+PROTOCOL = 196608  # 3.0
+CANNOT_CONNECT_NOW = b"C57P03\0"  # a field of the error that a server sends while it starts or stops
 PATIENCE = 60.0
 START_TOLERANCE = 5.0
 POLL = 0.01
@@ -90,7 +93,7 @@ def start(home: Path, *, options: Mapping[str, str] | None = None, binaries: Pat
         if re.search(r"[$`\"\\\n]", str(binaries)):
             # initdb asks postgres for its version through a shell.
             raise EmbeddedError(f"PostgreSQL cannot run from a path with these characters: {binaries}")
-        lock = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
             with _locked(home / "start.lock"):
@@ -120,7 +123,7 @@ def stop(home: Path) -> None:
 def watch(home: Path) -> None:
     """Wait until the last client of ``home`` is gone, then stop the server: the body of the watchdog."""
     # The watchdog's lock is let go first: a client that comes then must see that there is no watchdog.
-    with (home / "clients.lock").open("ab") as clients, (home / "watchdog.lock").open("ab") as alone:
+    with _open_private(home / "clients.lock") as clients, _open_private(home / "watchdog.lock") as alone:
         try:
             fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -216,7 +219,8 @@ def _launch(
 ) -> None:
     settings = {**_settings(data), "unix_socket_directories": str(_new_socket_dir(data, account)), **options}
     arguments = [f"-c{name}={value}" for name, value in settings.items()]
-    with (data.parent / "postgres.log").open("wb") as log:
+    with _open_private(data.parent / "postgres.log") as log:
+        log.truncate(0)
         process = subprocess.Popen(
             [str(binaries / "postgres"), "-D", str(data), *arguments],
             **_process(account),
@@ -236,16 +240,20 @@ def _is_removed(directory: Path) -> bool:
 
 
 def _answers(data: Path) -> bool:
-    """Whether the server is past its recovery, and not just killed with its pid file still there."""
+    """Whether the server takes sessions: not just killed with its pid file still there, nor recovering."""
     lines = _pid_file(data)
     if len(lines) < 8 or not lines[7].startswith("ready"):
         return False
+    hello = struct.pack("!i", PROTOCOL) + f"user\0{SUPERUSER}\0database\0postgres\0\0".encode()
     with socket.socket(socket.AF_UNIX) as probe:
         try:
+            probe.settimeout(PATIENCE)
             probe.connect(str(Path(lines[4]) / SOCKET))
+            probe.sendall(struct.pack("!i", len(hello) + 4) + hello)
+            reply = probe.recv(4096)
         except OSError:
             return False
-    return True
+    return bool(reply) and CANNOT_CONNECT_NOW not in reply
 
 
 def _settings(data: Path) -> dict[str, str]:
@@ -285,7 +293,7 @@ def _size_of(filesystem: Path) -> int:
 
 
 def _ensure_watchdog(home: Path) -> None:
-    with (home / "watchdog.lock").open("ab") as lock:
+    with _open_private(home / "watchdog.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -475,9 +483,14 @@ def _process(account: "pwd.struct_passwd | None") -> dict[str, Any]:
     return process
 
 
+def _open_private(path: Path) -> BinaryIO:
+    """A file that nobody else may open: who can open a lock can hold it."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    with path.open("ab") as lock:
+    with _open_private(path) as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

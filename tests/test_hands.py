@@ -124,12 +124,12 @@ Hold = tuple[float, float]
 
 @contextmanager
 def holds(engine: Engine) -> Iterator[list[Hold]]:
-    """When transactions held the warehouse: from their settings, made under the lock, to before their end."""
+    """When transactions held the warehouse: from after the lock to before their end."""
     found: list[Hold] = []
     began: list[float] = []
 
     def executed(_: Connection, __: Any, statement: str, *___: Any) -> None:
-        if "set_config" in statement and not began:
+        if "advisory_xact_lock" in statement and not began:
             began.append(time.monotonic())
 
     def end(_: Connection) -> None:

@@ -269,7 +269,7 @@ def salvage(directory: Path, seeds: range) -> int:
         print(f"{seed=}")
         path, _, format = mutant(seed, directory)
         try:
-            feed = survey(path, format, skip_malformed=True)
+            feed = survey(path, replace(format, skip_malformed=True))
         except BadFileError as error:
             check_refused(error, {}, {})
             continue

@@ -18,7 +18,7 @@ from sqlalchemy import URL, Engine, text
 from sqlalchemy.exc import OperationalError
 
 import minidw
-from minidw import DatabaseError, Settings, cli, embedded
+from minidw import Settings, cli, embedded
 from tests import servers
 from tests.feeds import write_feed
 
@@ -251,7 +251,6 @@ def test_a_server_without_a_free_connection(
     engine.dispose()
 
 
-@pytest.mark.xfail(raises=DatabaseError, reason="a socket that accepts is taken for a server that is ready")
 def test_a_new_client_waits_for_a_server_that_recovers(small_server: tuple[URL, Path], second: Path) -> None:
     # Given a server that crashed, and has much to recover
     url, home = small_server
@@ -364,9 +363,6 @@ def test_a_timeout_of_the_database_does_not_end_a_run(
     succeeds(warehouse, write_many(tmp_path / "large.csv", 5_000))
 
 
-@pytest.mark.xfail(
-    strict=True, raises=DatabaseError, reason="the wait for the lock comes before the settings of the run"
-)
 @pytest.mark.parametrize(
     "name",
     [
