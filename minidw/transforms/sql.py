@@ -33,6 +33,7 @@ from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.sql.visitors import InternalTraversal
 from sqlalchemy.types import BigInteger, DateTime, Float, TypeEngine
 
 Query: TypeAlias = Select[*tuple[Any, ...]]
@@ -190,7 +191,12 @@ def insert_from(table: TableClause | type[Any], query: Query) -> Insert:
 class CreateTemporary(Executable, ClauseElement):
     """CREATE TEMPORARY TABLE … AS: unlike that of INSERT … SELECT, its query may run on several cores."""
 
-    inherit_cache = False
+    # What SQLAlchemy keeps the compiled statement by, as for its own constructs.
+    inherit_cache = True
+    _traverse_internals = [
+        ("name", InternalTraversal.dp_string),
+        ("query", InternalTraversal.dp_clauseelement),
+    ]
 
     def __init__(self, name: str, query: Query) -> None:
         self.name, self.query = name, query
@@ -209,7 +215,17 @@ class Merge(Executable, ClauseElement):
     are deleted and inserted; a matched row is deleted, or else updated where ``update_when`` holds.
     """
 
-    inherit_cache = False
+    inherit_cache = True
+    _traverse_internals = [
+        ("target", InternalTraversal.dp_clauseelement),
+        ("source", InternalTraversal.dp_clauseelement),
+        ("on", InternalTraversal.dp_string_list),
+        ("update", InternalTraversal.dp_string_clauseelement_dict),
+        ("delete_when", InternalTraversal.dp_clauseelement),
+        ("update_when", InternalTraversal.dp_clauseelement),
+        ("insert_when", InternalTraversal.dp_clauseelement),
+        ("insert", InternalTraversal.dp_string_list),
+    ]
 
     def __init__(
         self,
