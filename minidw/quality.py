@@ -5,6 +5,7 @@ marts are held against the control totals of staging, so that a run need not add
 """
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from sqlalchemy import (
@@ -62,6 +63,12 @@ class Checked:
 
 def checks(*, all_batches: bool) -> list[Check]:
     """The seeds of trust, in the order of the layers; over all batches, or those bound as ``batch_ids``."""
+    return _checks_of(marts(), all_batches)
+
+
+@cache
+def _checks_of(_marts: tuple[type[Mart], ...], all_batches: bool) -> list[Check]:
+    """Built once for the marts that there are."""
 
     def of_batches(table: Any) -> ColumnElement[bool]:
         return true() if all_batches else table.batch_id.in_(rule("batch_ids", Integer, many=True))

@@ -6,7 +6,6 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import sqlalchemy as sa
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
@@ -60,7 +59,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[URL]:
 @pytest.fixture(scope="session")
 def engine(server: URL) -> Iterator[Engine]:
     """A database that the migrations built; nothing is ever committed to it."""
-    with _database(server, "minidw_session") as url:
+    with servers.temporary_database(server, "minidw_session") as url:
         engine = minidw.create_engine(Settings(url=url))
         minidw.upgrade(engine)
         yield engine
@@ -86,7 +85,7 @@ def session(conn: Connection) -> Iterator[Session]:
 def database(server: URL, engine: Engine) -> Iterator[URL]:
     """A migrated database of the test's own, for what commits."""
     engine.dispose()
-    with _database(server, f"minidw_{uuid4().hex[:12]}", template="minidw_session") as url:
+    with servers.temporary_database(server, f"minidw_{uuid4().hex[:12]}", template="minidw_session") as url:
         yield url
 
 
@@ -101,7 +100,7 @@ def warehouse(database: URL) -> Iterator[Engine]:
 @pytest.fixture
 def empty_database(server: URL) -> Iterator[URL]:
     """A database without any tables."""
-    with _database(server, f"minidw_{uuid4().hex[:12]}") as url:
+    with servers.temporary_database(server, f"minidw_{uuid4().hex[:12]}") as url:
         yield url
 
 
@@ -114,19 +113,3 @@ def feed(tmp_path: Path) -> Callable[..., Path]:
         return write_feed(tmp_path / (name or f"feed_{next(numbers):03}.csv"), rows)
 
     return write
-
-
-class _database:  # noqa: N801 - used as a context manager
-    def __init__(self, server: URL, name: str, template: str = "template0") -> None:
-        self.admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-        self.url = server.set(database=name)
-        self.template = template
-
-    def __enter__(self) -> URL:
-        with self.admin.connect() as conn:
-            conn.execute(sa.text(f"CREATE DATABASE {self.url.database} TEMPLATE {self.template}"))
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        with self.admin.connect() as conn:
-            conn.execute(sa.text(f"DROP DATABASE {self.url.database} WITH (FORCE)"))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO
 
 import psycopg2
+import sqlalchemy as sa
 from sqlalchemy import URL
 
 from minidw import embedded
@@ -90,6 +91,19 @@ def tcp_server() -> Iterator[URL]:
             finally:
                 process.terminate()
                 process.wait(30)
+
+
+@contextmanager
+def temporary_database(server: URL, name: str, template: str = "template0") -> Iterator[URL]:
+    """A database that is dropped at the end, a copy of the template."""
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as conn:
+        conn.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    try:
+        yield server.set(database=name)
+    finally:
+        with admin.connect() as conn:
+            conn.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

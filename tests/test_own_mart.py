@@ -47,6 +47,7 @@ def add_the_mart_of_the_readme(checkout: Path) -> None:
     module.write_text(re.sub(r"(from sqlalchemy import .*)", r"\1, func", text, count=1))
 
 
+@pytest.mark.slow
 def test_a_mart_of_ones_own_is_built_checked_verified_and_explained(checkout: Path) -> None:
     # Given a warehouse with a batch in it
     command("alembic", "upgrade", "head")

@@ -1,34 +1,46 @@
 """verify finds what differs, why explains a row, preview shows what a file would change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, text
 
 import minidw
 from minidw.errors import BadFileError, SettingsError
 from minidw.settings import Settings
+from tests.feeds import write_feed
+from tests.servers import temporary_database
 
 Feed = Callable[..., Path]
 
 
-@pytest.fixture
-def shop(warehouse: Engine, feed: Feed) -> Engine:
+@pytest.fixture(scope="module")
+def shop_database(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Three order lines of two customers, and a reject; the price of order 2 was corrected."""
-    minidw.run(
-        feed(
-            "order_id | customer_id | price\n1 | ada | 10\n2 | ada | 20\n3 | bob | 5\n4 | bob | x",
-            name="may.csv",
-        ),
-        warehouse,
-        settings=Settings(max_reject_ratio=Decimal(1)),
+    directory = tmp_path_factory.mktemp("shop")
+    may = write_feed(
+        directory / "may.csv",
+        "order_id | customer_id | price\n1 | ada | 10\n2 | ada | 20\n3 | bob | 5\n4 | bob | x",
     )
-    minidw.run(feed("order_id | customer_id | price\n2 | ada | 25", name="june.csv"), warehouse)
-    return warehouse
+    june = write_feed(directory / "june.csv", "order_id | customer_id | price\n2 | ada | 25")
+    engine.dispose()
+    with temporary_database(server, "minidw_shop", template="minidw_session") as url:
+        minidw.run(may, settings=Settings(url=url, max_reject_ratio=Decimal(1)))
+        minidw.run(june, settings=Settings(url=url))
+        yield "minidw_shop"
+
+
+@pytest.fixture
+def shop(server: URL, shop_database: str) -> Iterator[Engine]:
+    """The shop, in a database of the test's own."""
+    with temporary_database(server, "minidw_shop_copy", template=shop_database) as url:
+        engine = minidw.create_engine(Settings(url=url))
+        yield engine
+        engine.dispose()
 
 
 def execute(engine: Engine, statement: str) -> None:

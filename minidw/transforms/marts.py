@@ -40,6 +40,7 @@ def query(mart: type[Mart]) -> Query:
     return statement
 
 
+@cache
 def full_build(mart: type[Mart]) -> list[Executable]:
     """Replace every row. DELETE, not TRUNCATE: a reader sees the old rows until the commit."""
     fresh = table(f"fresh_{mart.__tablename__}", *(column(name) for name in measures(mart)))
@@ -51,6 +52,7 @@ def full_build(mart: type[Mart]) -> list[Executable]:
     ]
 
 
+@cache
 def incremental_build(mart: type[Mart]) -> list[Merge | Update]:
     """Bring the waiting changes into the mart; the cost follows the changes, not the history."""
     if is_derived(mart):
