@@ -247,8 +247,8 @@ def _print_fates(console: Console, staged: Staged) -> None:
     if staged.reasons:
         reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in staged.reasons.items())
         console.print(f"  rejected for: {reasons}")
-    if staged.hint:
-        console.print(f"  note: {staged.hint}")
+    for hint in staged.hints:
+        console.print(f"  note: {hint}")
 
 
 def _rows(conn: Connection, statement: Query) -> Rows:

@@ -29,7 +29,7 @@ class Staged:
     superseded: int
     rejected: int
     reasons: dict[str, int]
-    hint: str | None = None
+    hints: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,8 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
             batch["file_name"],
             "TOO_MANY_REJECTS",
             f"{rejected} of {batch['rows_read']} rows rejected ({counts}); nothing was stored;"
-            f" MAX_REJECT_RATIO is {settings.max_reject_ratio}",
+            f" MAX_REJECT_RATIO is {settings.max_reject_ratio}"
+            + "".join(f"; {hint}" for hint in _date_hint(reasons, settings)),
         )
     fates = {"rejected": rejected, "superseded": conn.execute(sql.delete_superseded()).rowcount}
     if conn.scalar(select(exists().select_from(OrderLine))):
@@ -108,7 +109,7 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
         rows_read=batch["rows_read"],
         **fates,
         reasons=reasons,
-        hint=_hint(batch, fates["superseded"]),
+        hints=(*_date_hint(reasons, settings), *_line_hint(batch, fates["superseded"])),
     )
 
 
@@ -159,10 +160,17 @@ def _apply(conn: Connection, *, replay: bool = False) -> tuple[int, int, int]:
     return appeared, ceased, unchanged
 
 
-def _hint(batch: RowMapping, superseded: int) -> str | None:
+def _date_hint(reasons: dict[str, int], settings: Settings) -> list[str]:
+    if "OUT_OF_RANGE_DATE" not in reasons:
+        return []
+    first, last = settings.order_date_min, settings.order_date_max
+    return [f"the range of dates is ORDER_DATE_MIN {first} to ORDER_DATE_MAX {last}"]
+
+
+def _line_hint(batch: RowMapping, superseded: int) -> list[str]:
     if not superseded or "line_number" in batch["header"] or batch["numbered_lines"]:
-        return None
-    return (
+        return []
+    return [
         f"{superseded} rows were superseded by a later row of the same order;"
         " where the rows of an order are its lines, load with --number-lines"
-    )
+    ]

@@ -139,12 +139,20 @@ def test_two_spellings_of_an_order_are_numbered_as_one(warehouse: Engine, feed: 
 def test_the_summary_names_the_option_for_order_lines(warehouse: Engine, feed: Feed) -> None:
     (staged,) = minidw.run(feed("order_id | price\n1 | 1\n1 | 2"), warehouse).staged
     assert staged.superseded == 1
-    assert "--number-lines" in (staged.hint or "")
+    assert "--number-lines" in staged.hints[0]
 
 
 def test_a_feed_with_line_numbers_needs_no_hint(warehouse: Engine, feed: Feed) -> None:
     (staged,) = minidw.run(feed("order_id | line_number\n1 | 1\n1 | 2\n1 | 2"), warehouse).staged
-    assert (staged.inserted, staged.superseded, staged.hint) == (2, 1, None)
+    assert (staged.inserted, staged.superseded, staged.hints) == (2, 1, ())
+
+
+def test_the_summary_names_the_setting_of_a_date_out_of_range(warehouse: Engine, feed: Feed) -> None:
+    path = feed("order_id | order_timestamp\n1 | 2024-01-01\n2 | 2019-01-01")
+    with pytest.raises(BadFileError, match=r"is ORDER_DATE_MIN 2023-01-01 to ORDER_DATE_MAX 2025-12-31"):
+        minidw.run(path, warehouse)
+    (staged,) = minidw.run(path, warehouse, settings=Settings(max_reject_ratio=Decimal("0.5"))).staged
+    assert staged.hints == ("the range of dates is ORDER_DATE_MIN 2023-01-01 to ORDER_DATE_MAX 2025-12-31",)
 
 
 def test_the_steps_one_by_one_equal_a_run(warehouse: Engine, feed: Feed) -> None:
