@@ -27,6 +27,7 @@ LOCK_KEY = 0x6D696E696477
 LOCK_NOT_AVAILABLE = "55P03"
 INSUFFICIENT_PRIVILEGE = "42501"
 OLDEST_SERVER = 160000
+_INVALID_TRANSACTION = "8s2b"  # SQLAlchemy's code of a statement after the connection broke
 _TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or while it starts
 
 # A run means the same whatever the server, the role or the environment set.
@@ -363,7 +364,9 @@ def _is_lost(error: Exception) -> bool:
     """Whether the connection broke, as opposed to a statement; not to get one at all is no loss."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
-    return isinstance(error, PendingRollbackError | psycopg2.InterfaceError) or (
+    if isinstance(error, PendingRollbackError):
+        return error.code == _INVALID_TRANSACTION
+    return isinstance(error, psycopg2.InterfaceError) or (
         isinstance(error, psycopg2.OperationalError) and error.pgcode in (None, *_TERMINATED)
     )
 
