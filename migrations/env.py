@@ -5,7 +5,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import Connection
 
-from minidw.database import create_engine, lock_statement
+from minidw.database import lock_statement
+from minidw.engine import create_engine
 from minidw.schema import Base
 
 SCHEMAS = {table.schema for table in Base.metadata.tables.values()}

@@ -4,7 +4,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidw.database import create_engine, upgrade
+    from minidw.database import upgrade
+    from minidw.engine import create_engine
     from minidw.errors import (
         BadFileError,
         CheckFailedError,
@@ -88,18 +89,18 @@ __all__ = [
     "why",
 ]
 
-_MODULES = (
+_MODULES = [
     "errors",
     "settings",
+    "engine",
     "database",
     "feed",
     "generate",
     "schema",
-    "retention",
     "pipeline",
     "proof",
     "whatif",
-)
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -292,13 +292,13 @@ def migrate(arguments: argparse.Namespace) -> int:
 
 
 def psql(arguments: argparse.Namespace) -> int:
-    from minidw import database
+    from minidw import engine
 
-    return database.psql(arguments.arguments)
+    return engine.psql(arguments.arguments)
 
 
 def url(arguments: argparse.Namespace) -> int:
-    from minidw.database import create_engine
+    from minidw.engine import create_engine
 
     engine = create_engine()
     shown = engine.url.set(drivername="postgresql")

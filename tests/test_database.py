@@ -9,7 +9,7 @@ from sqlalchemy import URL, make_url
 
 import minidw
 from minidw import DatabaseError, Settings
-from minidw.database import connect_arguments
+from minidw.engine import connect_arguments
 
 
 def test_an_older_server_is_refused(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:

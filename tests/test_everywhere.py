@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import URL, text
 
 import minidw
-from minidw import DatabaseError, Settings, embedded
+from minidw import DatabaseError, Settings, account
 from tests import servers
 from tests.feeds import write_feed
 
@@ -222,13 +222,13 @@ def test_in_a_database_in_another_language(
     locales: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Given a server that finds more locales than the system has
-    started = embedded._process
+    started = account.process_options
 
-    def with_locales(account: Any) -> dict[str, Any]:
-        process = started(account)
+    def with_locales(owner: Any) -> dict[str, Any]:
+        process = started(owner)
         return process | {"env": process["env"] | {"LOCPATH": str(locales)}}
 
-    monkeypatch.setattr(embedded, "_process", with_locales)
+    monkeypatch.setattr("minidw.embedded.process_options", with_locales)
     for binaries in (None, servers.postgres_16()):
         with servers.embedded_server(binaries) as server:
             for locale in ("tr_TR.UTF-8", "en_US.UTF-8"):
