@@ -17,6 +17,7 @@ from minidw.database import lock_statement
 from minidw.schema.base import Base
 from minidw.settings import Settings
 from tests.feeds import write_feed
+from tests.servers import temporary_database
 
 # Two warehouses that hold the same differ in these. Of a time it counts whether there is one.
 BY_CHANCE = ("run_id", "seconds")
@@ -28,17 +29,13 @@ LANDING = "raw.orders_raw"
 @contextmanager
 def warehouse_on(server: URL, *, template: str | None = None) -> Iterator[Engine]:
     """A warehouse in a database of its own: migrated, or copied from one that is."""
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
     name = f"minidw_{uuid4().hex[:12]}"
-    with admin.connect() as conn:
-        conn.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template or 'template0'}"))
-    engine = minidw.create_engine(Settings(url=server.set(database=name)))
-    if template is None:
-        minidw.upgrade(engine)
-    yield engine
-    engine.dispose()
-    with admin.connect() as conn:
-        conn.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+    with temporary_database(server, name, template=template or "template0") as url:
+        engine = minidw.create_engine(Settings(url=url))
+        if template is None:
+            minidw.upgrade(engine)
+        yield engine
+        engine.dispose()
 
 
 def write_batch(directory: Path, number: int) -> Path:
