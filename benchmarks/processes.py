@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import minidw
 from benchmarks.feeds import CATEGORIES, HEADER, STATUSES, write_feed
 from benchmarks.ratio import Ratio, best_of
+from minidw import embedded
 
 PEAK_MEMORY = """
 import resource, sys, minidw
@@ -48,6 +49,7 @@ def whole_run(repeat: int) -> Ratio:
             lambda: _python(directory, "-c", "import sqlalchemy, alembic"),
         )
         engine.dispose()
+        embedded.stop(Path(directory) / ".minidw")
     return Ratio("python -m minidw, against import sqlalchemy, alembic", run, imports, 5)
 
 
@@ -57,6 +59,7 @@ def peak_memory(rows: int) -> Ratio:
         Path(directory).chmod(0o755)
         path = write_feed(Path(directory) / "feed.csv", rows, first_id=1)
         kilobytes = int(_python(directory, "-c", PEAK_MEMORY, str(path)))
+        embedded.stop(Path(directory) / ".minidw")
     return Ratio(
         f"peak memory, {rows:,} rows, against {MEMORY_GOAL} MB", kilobytes / 1024, MEMORY_GOAL, 1, "MB"
     )
