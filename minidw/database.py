@@ -42,6 +42,8 @@ _PINNED = {
     # What a select of ours computes per row costs far more than handing the row from one core to another.
     "parallel_setup_cost": "100",
     "parallel_tuple_cost": "0.01",
+    # A hash table of several processes lies in shared memory, of which a container has 64 MB by default.
+    "enable_parallel_hash": "off",
     "work_mem": "128MB",
     "maintenance_work_mem": "256MB",
 }
