@@ -15,7 +15,7 @@ from typing import BinaryIO
 from minidw import scan
 from minidw.delivery import CHUNK, Decoder, Delivery, UndecodableError, refusals
 from minidw.errors import BadFileError
-from minidw.scan import FIRST_RECORD, LINE_END, Scanner, count_lines
+from minidw.scan import LINE_END, Scanner, count_lines, first_line_end
 
 LINE_FAULTS = frozenset(
     {
@@ -84,15 +84,16 @@ class Salvage:
 
     def begin(self, header: Callable[[bytes], int], fault: BadFileError) -> None:
         """Take the header."""
-        while not (first := FIRST_RECORD.match(self._window)):
+        while not (first := first_line_end(self._window)):
             if self._ended or len(self._window) > scan.MAX_LINE:
                 raise fault
             self._grow()
-        if _UNDECODED in first[0]:
+        header_line = self._window[: first.end()]
+        if _UNDECODED in header_line:
             raise fault
-        self._line_end = first[1]
+        self._line_end = first[0]
         names = Scanner(self._name, self._delimiter, header)
-        names.add(first[0])
+        names.add(header_line)
         names.finish()
         self._columns = names.columns
         self._compile()

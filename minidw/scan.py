@@ -14,8 +14,6 @@ MAX_LINE = 8 * 2**20  # bytes of a record, its line end included
 
 LINE_END = re.compile(rb"\r\n|\r|\n")
 _LINE_END_NAMES = {b"\n": "LF", b"\r": "CR", b"\r\n": "CRLF"}
-# Up to the first line end outside quotes. A CR that ends the text may be half of a CRLF.
-FIRST_RECORD = re.compile(rb'[^"\r\n]*+(?:"[^"]*+"[^"\r\n]*+)*+(\r\n|\n|\r(?!\Z))')
 _OPEN_FIELD = rb'"[^"]*+(?:""[^"]*+)*+'
 
 
@@ -84,8 +82,8 @@ class Scanner:
             return
         if len(piece) > MAX_LINE:
             self._check_length(piece)
-        if not self._line_end and (first := FIRST_RECORD.match(piece)):
-            self._begin(piece[: first.start(1)], first[1])
+        if not self._line_end and (first := first_line_end(piece)):
+            self._begin(piece[: first.start()], first[0])
             new = 0
         end = _end_of_records(piece, new) if self._line_end else 0
         self._rest = piece[end:]
@@ -138,7 +136,7 @@ class Scanner:
         return left
 
     def _check_length(self, text: bytes) -> None:
-        first = FIRST_RECORD.match(text)
+        first = first_line_end(text)
         if (first.end() if first else len(text)) <= MAX_LINE:
             return
         text = text[:MAX_LINE]
@@ -218,6 +216,17 @@ class Scanner:
 
     def _refuse(self, code: str, message: str, text: bytes, at: int) -> NoReturn:
         raise BadFileError(self._file, code, message, line=self._line + count_lines(text[:at]))
+
+
+def first_line_end(text: bytes) -> re.Match[bytes] | None:
+    """The first line end outside quotes. A CR that ends the text may be half of a CRLF."""
+    quotes = counted = 0
+    for line_end in LINE_END.finditer(text):
+        quotes += text.count(b'"', counted, line_end.start())
+        counted = line_end.start()
+        if quotes % 2 == 0:
+            return None if line_end[0] == b"\r" and line_end.end() == len(text) else line_end
+    return None
 
 
 def count_lines(text: bytes) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from minidw import delivery, scan
@@ -439,6 +439,7 @@ def outcomes(path: Path, format: Format, sizes: tuple[int, ...]) -> Iterator[Fee
 
 
 @settings(max_examples=400)
+@example((",", b'"\n' + b'","'.join(name.encode() for name in REQUIRED_COLUMNS) + b'"'), 1, 10**6)
 @given(mutations(), st.integers(1, 64), st.sampled_from([100, 10**6]))
 def test_a_damaged_file_is_refused_or_read_alike_in_chunks_of_any_size(
     scratch: Path, mutation: tuple[str, bytes], chunk: int, max_line: int
