@@ -184,7 +184,7 @@ def explore(engine: Engine, directory: Path, batches: int) -> None:
 
 
 def test_any_sequence_of_steps_agrees_with_the_model(engine: Engine, tmp_path: Path) -> None:
-    explore(engine, tmp_path, batches=60)
+    explore(engine, tmp_path, batches=40)
 
 
 @pytest.mark.slow
