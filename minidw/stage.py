@@ -70,7 +70,7 @@ def judge(conn: Connection, parameters: dict[str, Any], *, one_batch: bool, samp
     conn.execute(sql.create_incoming(one_batch=one_batch, sample=sample), parameters)
     if not one_batch:
         conn.execute(replay_sql.insert_pruned(sample=sample), parameters)
-    conn.execute(sql.analyze_temporary(sql.incoming))
+        conn.execute(sql.analyze_temporary(sql.incoming))
 
 
 def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMapping) -> Staged:
@@ -89,8 +89,10 @@ def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMap
             f" MAX_REJECT_RATIO is {settings.max_reject_ratio}"
             + "".join(f"; {hint}" for hint in _date_hint(reasons, settings)),
         )
+    # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     fates = {"rejected": rejected, "superseded": conn.execute(sql.delete_superseded()).rowcount}
     if conn.scalar(select(exists().select_from(OrderLine))):
+        conn.execute(sql.analyze_temporary(sql.incoming))
         appeared, ceased, unchanged = _apply(conn)
         fates |= {"inserted": appeared - ceased, "updated": ceased, "unchanged": unchanged}
     else:

@@ -71,8 +71,9 @@ def create_incoming(*, one_batch: bool, sample: bool = False) -> CreateTemporary
 
 
 def analyze_temporary(temporary: TableClause) -> TextClause:
-    """Statistics, which no background process gathers for a temporary table."""
-    return text(f"ANALYZE {temporary.name}")
+    """Statistics of what a join looks at; no background process gathers them for a temporary table."""
+    columns = [name for name in (*LINE_KEY, "reasons") if name in temporary.c]
+    return text(f"ANALYZE {temporary.name} ({', '.join(columns)})")
 
 
 def analyze_lines() -> TextClause:
