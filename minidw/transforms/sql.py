@@ -34,7 +34,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.sql.visitors import InternalTraversal
-from sqlalchemy.types import BigInteger, DateTime, Float, TypeEngine
+from sqlalchemy.types import BigInteger, Boolean, DateTime, Float, TypeEngine
 
 Query: TypeAlias = Select[*tuple[Any, ...]]
 
@@ -109,6 +109,23 @@ class ascii_lower(FunctionElement[str]):  # noqa: N801
 @compiles(ascii_lower, "postgresql")
 def _ascii_lower(element: ascii_lower, compiler: SQLCompiler, **kw: Any) -> str:
     return f'lower({compiler.process(element.clauses, **kw)} COLLATE "C")'
+
+
+class starts_with_digit(FunctionElement[bool]):  # noqa: N801
+    """Whether the first character is 0 to 9, whatever the server's collation."""
+
+    inherit_cache = True
+    name = "starts_with_digit"
+    type = Boolean()
+
+    def __init__(self, value: ColumnElement[str]) -> None:
+        super().__init__(value)
+
+
+@compiles(starts_with_digit, "postgresql")
+def _starts_with_digit(element: starts_with_digit, compiler: SQLCompiler, **kw: Any) -> str:
+    value = compiler.process(element.clauses, **kw)
+    return f"{value} COLLATE \"C\" BETWEEN '0' AND ':'"
 
 
 class hash_fraction(FunctionElement[float]):  # noqa: N801
