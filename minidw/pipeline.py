@@ -160,7 +160,8 @@ def all_steps(
     with result.step("load"):
         result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
     with result.step("stage"):
-        result.replayed, result.staged = stage(conn, settings)
+        landed = None if result.loaded.skipped else result.loaded.batch_id
+        result.replayed, result.staged = stage(conn, settings, landed=landed)
     with result.step("build"):
         result.built = build(conn, settings)
     with result.step("check"):

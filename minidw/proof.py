@@ -12,7 +12,7 @@ from minidw.schema.mart import Mart, marts
 from minidw.schema.raw import FEED_COLUMNS, Batch, OrderDelivered
 from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine
 from minidw.settings import Settings
-from minidw.stage import judge
+from minidw.stage import judge_again
 from minidw.transforms import replay as replay_sql
 from minidw.transforms.marts import difference, is_derived, keys, measures
 from minidw.transforms.sql import Query
@@ -123,7 +123,7 @@ def lines_behind(mart: type[Mart], key: tuple[object, ...]) -> Query:
 
 
 def _staging_differences(conn: Connection, parameters: dict[str, Any], *, sample: bool) -> list[Difference]:
-    judge(conn, parameters, one_batch=False, sample=sample)
+    judge_again(conn, parameters, sample=sample)
     rejects = replay_sql.rejects_difference(sample=sample)
     found = _differences(conn, "staging.orders_rejected", rejects, parameters)
     conn.execute(replay_sql.delete_outdated())

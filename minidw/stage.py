@@ -48,11 +48,12 @@ class Replayed:
 
 
 def stage(
-    conn: Connection, settings: Settings, *, replay: bool = False
+    conn: Connection, settings: Settings, *, replay: bool = False, landed: int | None = None
 ) -> tuple[Replayed | None, list[Staged]]:
     """Stage every batch that is not staged yet, in the order of loading.
 
     Where the rules are no longer those by which earlier batches were judged, those are judged again first.
+    ``landed``: the batch that this transaction brought into the landing table.
     Raises BadFileError where a batch has more rejects than the settings allow.
     """
     rules = rules_fingerprint(settings.rules)
@@ -61,21 +62,25 @@ def stage(
         replayed = _replay(conn, settings, rules, "asked for" if replay else "the rules of staging changed")
     waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None)).order_by(Batch.batch_id)
     return replayed, [
-        _stage_batch(conn, settings, rules, row) for row in conn.execute(waiting).mappings().all()
+        _stage_batch(conn, settings, rules, row, landed=row["batch_id"] == landed)
+        for row in conn.execute(waiting).mappings().all()
     ]
 
 
-def judge(conn: Connection, parameters: dict[str, Any], *, one_batch: bool, sample: bool = False) -> None:
-    """Fill the temporary tables of a stage with the judged rows of a batch, or of all staged batches."""
-    conn.execute(sql.create_incoming(one_batch=one_batch, sample=sample), parameters)
-    if not one_batch:
-        conn.execute(replay_sql.insert_pruned(sample=sample), parameters)
-        conn.execute(sql.analyze_temporary(sql.incoming))
+def judge_again(conn: Connection, parameters: dict[str, Any], *, sample: bool = False) -> None:
+    """Fill the temporary table of a stage with the judged rows of all staged batches, or of a sample."""
+    conn.execute(sql.create_incoming(one_batch=False, sample=sample), parameters)
+    conn.execute(replay_sql.insert_pruned(sample=sample), parameters)
+    conn.execute(sql.analyze_temporary(sql.incoming))
 
 
-def _stage_batch(conn: Connection, settings: Settings, rules: str, batch: RowMapping) -> Staged:
+def _stage_batch(
+    conn: Connection, settings: Settings, rules: str, batch: RowMapping, *, landed: bool
+) -> Staged:
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
-    judge(conn, parameters, one_batch=True)
+    # Lines are numbered on the way from the landing table to the history.
+    landed = landed and not batch["numbered_lines"]
+    conn.execute(sql.create_incoming(one_batch=True, landed=landed), parameters)
     rejected = conn.execute(sql.insert_rejected()).rowcount + batch["malformed"]
     reasons: dict[str, int] = {}
     for query in (sql.malformed_codes(), sql.reject_reasons()) if rejected else ():
@@ -128,7 +133,7 @@ def _fill(conn: Connection) -> int:
 
 def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
     """Judge every staged batch again; what staging then holds differently becomes changes."""
-    judge(conn, settings.rules, one_batch=False)
+    judge_again(conn, settings.rules)
     conn.execute(replay_sql.delete_rejected())
     rejected = conn.execute(sql.insert_rejected()).rowcount
     conn.execute(replay_sql.recount_batches())

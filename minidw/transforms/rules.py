@@ -25,11 +25,12 @@ from sqlalchemy import (
     null,
     or_,
     select,
+    true,
 )
 from sqlalchemy.types import TypeEngine
 
 from minidw.schema.mart import rule
-from minidw.schema.raw import Batch, OrderDelivered
+from minidw.schema.raw import Batch, OrderDelivered, OrderLanded
 from minidw.settings import STATUSES
 from minidw.transforms.sql import (
     Query,
@@ -81,19 +82,21 @@ OFFSET_SHAPES = tuple(f"9999-99-99{t}{time}{offset}" for t, time, offset in prod
 
 
 @cache
-def judged(*, one_batch: bool, sample: bool = False) -> Query:
+def judged(*, one_batch: bool, landed: bool = False, sample: bool = False) -> Query:
     """Delivered rows, cleaned and typed, with the ``reasons`` to reject each; null where there are none.
 
-    Those of the batch bound as ``batch_id``, or of every batch that is staged. The columns of a rejected
-    row may be null.
+    Those of the batch bound as ``batch_id``, or of every batch that is staged. ``landed``: of a batch that
+    the landing table holds, where no other rows have to be passed over. The columns of a rejected row may
+    be null.
     """
+    delivered = _read(OrderLanded if landed else OrderDelivered)
     if one_batch:
-        wanted = OrderDelivered.batch_id == bindparam("batch_id", type_=Integer)
+        delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
     else:
-        wanted = Batch.staged_at.is_not(None)
+        delivered = delivered.where(Batch.staged_at.is_not(None))
     if sample:
-        wanted = and_(wanted, in_sample(nfc(trimmed(OrderDelivered.order_id))))
-    read = evaluated_once(_read().where(wanted)).subquery("read")
+        delivered = delivered.where(in_sample(nfc(trimmed(OrderDelivered.order_id))))
+    read = evaluated_once(delivered).subquery("read")
     text = evaluated_once(_text(read)).subquery("text")
     parsed = evaluated_once(_parsed(text)).subquery("parsed")
 
@@ -127,9 +130,8 @@ def rules_fingerprint(rules: Mapping[str, Any]) -> str:
     return digest(judged(one_batch=False), rules)
 
 
-def _read() -> Query:
+def _read(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
     """Delivered rows; beside each typed column, what a quick cast makes of a text that looks usual."""
-    delivered = OrderDelivered
 
     def number(text: ColumnElement[Any], longest: int) -> ColumnElement[bool]:
         return and_(starts_with_digit(text), func.octet_length(text) <= longest)
@@ -145,8 +147,9 @@ def _read() -> Query:
         "quantity": number(delivered.quantity.expression, LONGEST_INTEGER),
         "line_number": number(delivered.line_number.expression, LONGEST_INTEGER),
     }
+    same_batch = true() if delivered is OrderLanded else OrderDelivered.batch_id == Batch.batch_id
     return select(
-        delivered.batch_id,
+        Batch.batch_id,
         delivered.source_row,
         Batch.header,
         *(trimmed(getattr(delivered, name)).label(name) for name in TEXT_COLUMNS),
@@ -160,7 +163,7 @@ def _read() -> Query:
             )
             for name, type_ in TYPED_COLUMNS.items()
         ),
-    ).join_from(delivered, Batch, delivered.batch_id == Batch.batch_id)
+    ).join_from(delivered, Batch, same_batch)
 
 
 def _text(read: Subquery) -> Query:

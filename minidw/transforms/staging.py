@@ -65,9 +65,9 @@ this_stage = bindparam("stage", type_=Integer)
 this_batch = bindparam("batch_id", type_=Integer)
 
 
-def create_incoming(*, one_batch: bool, sample: bool = False) -> CreateTemporary:
+def create_incoming(*, one_batch: bool, landed: bool = False, sample: bool = False) -> CreateTemporary:
     """The judged rows of the batch bound as ``batch_id``, or of every staged batch, or of a sample."""
-    return CreateTemporary(incoming.name, judged(one_batch=one_batch, sample=sample))
+    return CreateTemporary(incoming.name, judged(one_batch=one_batch, landed=landed, sample=sample))
 
 
 def analyze_temporary(temporary: TableClause) -> TextClause:
