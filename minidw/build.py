@@ -36,6 +36,8 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
     known: dict[str, str | None] = dict(conn.execute(select(MartBuild.mart, MartBuild.fingerprint)).all())
     changes = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
     lines = int(conn.scalar(select(func.sum(OrderTotal.order_lines))) or 0)
+    if changes:
+        conn.execute(sql.analyze_changes())
     built: dict[type[Mart], Built] = {}
     for mart in marts():
         start = time.perf_counter()

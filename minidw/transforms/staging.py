@@ -71,14 +71,13 @@ def create_incoming(*, one_batch: bool, landed: bool = False, sample: bool = Fal
 
 
 def analyze_temporary(temporary: TableClause) -> TextClause:
-    """Statistics of what a join looks at; no background process gathers them for a temporary table."""
-    columns = [name for name in (*LINE_KEY, "reasons") if name in temporary.c]
-    return text(f"ANALYZE {temporary.name} ({', '.join(columns)})")
+    """Statistics, which no background process gathers for a temporary table."""
+    return text(f"ANALYZE {temporary.name}")
 
 
 def analyze_lines() -> TextClause:
-    """Statistics of a staging table that was filled at once: the next run may come before autovacuum."""
-    return text("ANALYZE staging.orders_stg")
+    """Statistics of a staging table that was filled at once, as autovacuum would gather them later."""
+    return text("SET LOCAL default_statistics_target TO DEFAULT; ANALYZE (SKIP_LOCKED) staging.orders_stg")
 
 
 def drop_temporary() -> TextClause:
