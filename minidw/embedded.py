@@ -261,6 +261,8 @@ def _settings(data: Path) -> dict[str, str]:
         "shared_buffers": f"{min(max(memory // 8, 128), 2048)}MB",
         "effective_cache_size": f"{memory // 2}MB",
         "max_wal_size": f"{min(max(disk // 20, 1024), 8192)}MB",
+        # The backend computes beside its workers: more of them than cores would wait for each other.
+        "max_parallel_workers_per_gather": f"{min((os.cpu_count() or 1) - 1, 4)}",
         # A container has 64 MB there, which two parallel workers use up.
         "dynamic_shared_memory_type": "posix" if _size_of(Path("/dev") / "shm") >= 2**30 else "sysv",
         "checkpoint_timeout": "15min",
