@@ -1,0 +1,197 @@
+"""What a delivered text says: trimmed, in normal form, and as a value of its type."""
+
+from functools import reduce
+from itertools import product
+from operator import add
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    DateTime,
+    Integer,
+    Numeric,
+    Subquery,
+    Text,
+    and_,
+    bindparam,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+)
+from sqlalchemy.types import TypeEngine
+
+from minidw.schema.raw import Batch, OrderDelivered, OrderLanded
+from minidw.settings import STATUSES
+from minidw.transforms.sql import (
+    Query,
+    ascii_lower,
+    evaluated_once,
+    in_sample,
+    nfc,
+    safe_cast,
+    starts_with_digit,
+    trimmed,
+    utc_time,
+    without,
+)
+
+LONGEST_PRICE = 40
+LONGEST_INTEGER = 18
+
+DIGITS = "0123456789"
+
+TEXT_COLUMNS = ("order_id", "customer_id", "product_id", "category")
+TYPED_COLUMNS: dict[str, TypeEngine[Any]] = {
+    "order_timestamp": DateTime(),
+    "price": Numeric(),
+    "quantity": BigInteger(),
+    "line_number": BigInteger(),
+}
+
+# Every shape of ISO 8601 that is accepted, 9 standing for a digit.
+_TIMES = ("99:99", "99:99:99", *(f"99:99:99.{'9' * digits}" for digits in range(1, 7)))
+_OFFSETS = ("Z", *(sign + offset for sign in "+-" for offset in ("99", "99:99", "9999")))
+LOCAL_SHAPES = ("9999-99-99", *(f"9999-99-99{t}{time}" for t, time in product("T ", _TIMES)))
+OFFSET_SHAPES = tuple(f"9999-99-99{t}{time}{offset}" for t, time, offset in product("T ", _TIMES, _OFFSETS))
+
+
+def parsed(*, one_batch: bool, landed: bool, sample: bool) -> Subquery:
+    """The delivered rows that ``judged`` describes: each text trimmed, and beside it the value of its type."""
+    delivered = _read(OrderLanded if landed else OrderDelivered)
+    if one_batch:
+        delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
+    else:
+        delivered = delivered.where(Batch.staged_at.is_not(None))
+    if sample:
+        delivered = delivered.where(in_sample(nfc(trimmed(OrderDelivered.order_id))))
+    read = evaluated_once(delivered).subquery("read")
+    text = evaluated_once(_text(read)).subquery("text")
+    return evaluated_once(_parsed(text)).subquery("parsed")
+
+
+def _read(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
+    """Delivered rows; beside each typed column, what a quick cast makes of a text that looks usual."""
+
+    def number(text: ColumnElement[Any], longest: int) -> ColumnElement[bool]:
+        return and_(starts_with_digit(text), func.octet_length(text) <= longest)
+
+    looks_usual = {
+        "order_timestamp": delivered.order_timestamp.like("____-__-__ __:__:__"),
+        # An exponent of a few digits makes a number of thousands.
+        "price": and_(
+            number(delivered.price.expression, LONGEST_PRICE),
+            delivered.price.not_like("%e%"),
+            delivered.price.not_like("%E%"),
+        ),
+        "quantity": number(delivered.quantity.expression, LONGEST_INTEGER),
+        "line_number": number(delivered.line_number.expression, LONGEST_INTEGER),
+    }
+    same_batch = true() if delivered is OrderLanded else OrderDelivered.batch_id == Batch.batch_id
+    return select(
+        Batch.batch_id,
+        delivered.source_row,
+        Batch.header,
+        *(trimmed(getattr(delivered, name)).label(name) for name in TEXT_COLUMNS),
+        case(
+            (delivered.status.in_(STATUSES), delivered.status), else_=ascii_lower(trimmed(delivered.status))
+        ).label("status"),
+        *(getattr(delivered, name).label(name) for name in TYPED_COLUMNS),
+        *(
+            case((looks_usual[name], safe_cast(getattr(delivered, name).expression, type_))).label(
+                f"{name}_read"
+            )
+            for name, type_ in TYPED_COLUMNS.items()
+        ),
+    ).join_from(delivered, Batch, same_batch)
+
+
+def _text(read: Subquery) -> Query:
+    """Every text trimmed, and whether those that name things are ASCII."""
+    names = reduce(add, (read.c[name] for name in TEXT_COLUMNS))
+    return select(
+        *(read.c[name] for name in ("batch_id", "source_row", "header", "status", *TEXT_COLUMNS)),
+        (func.octet_length(names) == func.length(names)).label("is_ascii"),
+        *(
+            case((_prints_as(read, name), read.c[name]), else_=trimmed(read.c[name])).label(name)
+            for name in TYPED_COLUMNS
+        ),
+        *(read.c[f"{name}_read"] for name in TYPED_COLUMNS),
+    )
+
+
+def _parsed(text: Subquery) -> Query:
+    """Typed values; null where a text does not have the shape of its type."""
+
+    def name(column: str) -> ColumnElement[str]:
+        return case((text.c.is_ascii, text.c[column]), else_=nfc(text.c[column]))
+
+    def value(column: str, thorough: ColumnElement[Any]) -> ColumnElement[Any]:
+        return case((_prints_as(text, column), text.c[f"{column}_read"]), else_=thorough).label(column)
+
+    return select(
+        text.c.batch_id,
+        text.c.source_row,
+        text.c.header,
+        text.c.is_ascii,
+        *(name(column).label(column) for column in ("order_id", "customer_id", "product_id")),
+        func.coalesce(func.nullif(ascii_lower(name("category")), ""), "unknown").label("category"),
+        text.c.status,
+        *(text.c[column].label(f"{column}_text") for column in TYPED_COLUMNS),
+        value("order_timestamp", _timestamp(text.c.order_timestamp)),
+        value("price", _decimal(text.c.price)),
+        value("quantity", _integer(text.c.quantity)),
+        # A feed of one row per order has no line numbers: it has only line 1.
+        value("line_number", case((text.c.line_number == "", 1), else_=_integer(text.c.line_number))),
+    )
+
+
+def _prints_as(row: Subquery, column: str) -> ColumnElement[bool]:
+    """Whether what was read quickly prints as the text it was read from: then the text is as it should be.
+
+    That costs a fifth of looking at every character. Where a session prints another way, or a text is
+    no less valid but unusual, the thorough way decides.
+    """
+    return cast(row.c[f"{column}_read"], Text) == row.c[column]
+
+
+def unsigned(text: ColumnElement[str]) -> ColumnElement[str]:
+    return case((or_(text.like("+%"), text.like("-%")), func.substr(text, 2)), else_=text)
+
+
+def has_integer_shape(text: ColumnElement[str]) -> ColumnElement[bool]:
+    def plain(number: ColumnElement[str]) -> ColumnElement[bool]:
+        return and_(without(number, DIGITS) == "", number != "")
+
+    return or_(plain(text), and_(unsigned(text) != text, plain(unsigned(text))))
+
+
+def has_decimal_shape(text: ColumnElement[str]) -> ColumnElement[bool]:
+    def plain(number: ColumnElement[str]) -> ColumnElement[bool]:
+        residue = without(number, DIGITS)
+        return and_(residue.in_(["", "."]), number != "", number.not_like(".%"), number.not_like("%."))
+
+    return or_(plain(text), and_(unsigned(text) != text, plain(unsigned(text))))
+
+
+def _integer(text: ColumnElement[str]) -> ColumnElement[int]:
+    return case(
+        (and_(has_integer_shape(text), func.length(text) <= LONGEST_INTEGER), cast(text, BigInteger)),
+    )
+
+
+def _decimal(text: ColumnElement[str]) -> ColumnElement[Any]:
+    return case((and_(has_decimal_shape(text), func.length(text) <= LONGEST_PRICE), cast(text, Numeric)))
+
+
+def _timestamp(text: ColumnElement[str]) -> ColumnElement[Any]:
+    """UTC time of an ISO 8601 text."""
+    shape = func.translate(text, DIGITS, "9" * 10, type_=Text)
+    on_the_clock = and_(func.substr(text, 12, 2) != "24", func.substr(text, 18, 2) != "60")
+    return case(
+        (and_(shape.in_(LOCAL_SHAPES), on_the_clock), safe_cast(text, DateTime())),
+        (and_(shape.in_(OFFSET_SHAPES), on_the_clock), utc_time(text)),
+    )
