@@ -60,7 +60,7 @@ OFFSET_SHAPES = tuple(f"9999-99-99{t}{time}{offset}" for t, time, offset in prod
 
 
 def parsed(*, one_batch: bool, landed: bool, sample: bool) -> Subquery:
-    """The delivered rows that ``judged`` describes: each text trimmed, and beside it the value of its type."""
+    """The delivered rows that ``judged`` describes: each text trimmed, beside it the value of its type."""
     delivered = _read(OrderLanded if landed else OrderDelivered)
     if one_batch:
         delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
