@@ -19,6 +19,7 @@ from sqlalchemy import (
 )
 
 from minidw.schema.mart import rule
+from minidw.schema.staging import STAGED_COLUMNS
 from minidw.settings import STATUSES
 from minidw.transforms.parse import DIGITS, has_decimal_shape, has_integer_shape, parsed, unsigned
 from minidw.transforms.sql import Query, ascii_lower, codes_where, digest, trimmed, without
@@ -57,8 +58,7 @@ def judged(*, one_batch: bool, landed: bool = False, sample: bool = False) -> Qu
         )
     )
     return select(
-        *(row.c[name] for name in ("batch_id", "source_row", "order_id", "line_number", "order_timestamp")),
-        *(row.c[name] for name in ("customer_id", "product_id", "category", "price", "quantity", "status")),
+        *(row.c[name] for name in STAGED_COLUMNS),
         case(
             (faultless, null()),
             (repeated_header, codes_where([("REPEATED_HEADER", literal(True))])),
