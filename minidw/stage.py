@@ -14,6 +14,7 @@ from minidw.settings import Settings
 from minidw.transforms import replay as replay_sql
 from minidw.transforms import staging as sql
 from minidw.transforms.rules import rules_fingerprint
+from minidw.transforms.sql import analyze
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def judge_again(conn: Connection, parameters: dict[str, Any], *, sample: bool = 
     """Fill the temporary table of a stage with the judged rows of all staged batches, or of a sample."""
     conn.execute(sql.create_incoming(one_batch=False, sample=sample), parameters)
     conn.execute(replay_sql.insert_pruned(sample=sample), parameters)
-    conn.execute(sql.analyze_temporary(sql.incoming))
+    conn.execute(analyze(sql.incoming))
 
 
 def _stage_batch(
@@ -97,7 +98,7 @@ def _stage_batch(
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     fates = {"rejected": rejected, "superseded": conn.execute(sql.delete_superseded()).rowcount}
     if conn.scalar(select(exists().select_from(OrderLine))):
-        conn.execute(sql.analyze_temporary(sql.incoming))
+        conn.execute(analyze(sql.incoming))
         appeared, ceased, unchanged = _apply(conn)
         fates |= {"inserted": appeared - ceased, "updated": ceased, "unchanged": unchanged}
     else:
@@ -156,7 +157,7 @@ def _apply(conn: Connection, *, replay: bool = False) -> tuple[int, int, int]:
     ceased = conn.execute(replay_sql.insert_vanished(), stage).rowcount if replay else 0
     unchanged = 0
     if conn.execute(sql.create_held()).rowcount:
-        conn.execute(sql.analyze_temporary(sql.held))
+        conn.execute(analyze(sql.held))
         unchanged = conn.execute(sql.delete_unchanged(by=by)).rowcount
         ceased += conn.execute(sql.insert_ceased(), stage).rowcount
     appeared = conn.execute(sql.insert_appeared(), stage).rowcount

@@ -9,7 +9,6 @@ from sqlalchemy import (
     Executable,
     FromClause,
     Subquery,
-    TextClause,
     and_,
     case,
     column,
@@ -62,11 +61,6 @@ def incremental_build(mart: type[Mart]) -> list[Merge | Update]:
     if named(mart, Role.SMALLEST) or named(mart, Role.LARGEST):
         statements.append(_aggregate_again(mart))
     return statements
-
-
-def analyze_changes() -> TextClause:
-    """Statistics of the queue, by which the planner knows how many keys of a mart it touches."""
-    return text("ANALYZE (SKIP_LOCKED) staging.orders_changes")
 
 
 def difference(mart: type[Mart], *, sample: bool = False) -> Query:

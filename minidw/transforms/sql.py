@@ -18,6 +18,7 @@ from sqlalchemy import (
     Subquery,
     TableClause,
     Text,
+    TextClause,
     and_,
     bindparam,
     case,
@@ -299,6 +300,11 @@ def digest(query: Query, rules: Mapping[str, Any], more: str = "") -> str:
 def _compiled(query: Query) -> tuple[str, dict[str, Any]]:
     compiled = query.compile(dialect=PGDialect())  # type: ignore[no-untyped-call]
     return str(compiled), dict(compiled.params)
+
+
+def analyze(target: FromClause) -> TextClause:
+    """Statistics of a table before autovacuum comes to it; skipped where somebody holds it."""
+    return text(f"ANALYZE (SKIP_LOCKED) {target}")
 
 
 def next_id(identifier: Any) -> ScalarSelect[int]:

@@ -18,7 +18,6 @@ from sqlalchemy import (
     Numeric,
     ScalarSelect,
     Table,
-    TableClause,
     Text,
     TextClause,
     and_,
@@ -38,7 +37,7 @@ from sqlalchemy.types import TypeEngine
 from minidw.schema.raw import LineMalformed
 from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.transforms.rules import judged
-from minidw.transforms.sql import CreateTemporary, Merge, Query, insert_from, next_id
+from minidw.transforms.sql import CreateTemporary, Merge, Query, analyze, insert_from, next_id
 
 LINE_KEY = ("order_id", "line_number")
 ORIGIN = ("batch_id", "source_row")
@@ -70,14 +69,9 @@ def create_incoming(*, one_batch: bool, landed: bool = False, sample: bool = Fal
     return CreateTemporary(incoming.name, judged(one_batch=one_batch, landed=landed, sample=sample))
 
 
-def analyze_temporary(temporary: TableClause) -> TextClause:
-    """Statistics, which no background process gathers for a temporary table."""
-    return text(f"ANALYZE {temporary.name}")
-
-
 def analyze_lines() -> TextClause:
     """Statistics of a staging table that was filled at once, as autovacuum would gather them later."""
-    return text("SET LOCAL default_statistics_target TO DEFAULT; ANALYZE (SKIP_LOCKED) staging.orders_stg")
+    return text(f"SET LOCAL default_statistics_target TO DEFAULT; {analyze(_LINES)}")
 
 
 def drop_temporary() -> TextClause:
