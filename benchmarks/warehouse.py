@@ -12,9 +12,9 @@ import minidw
 from benchmarks import plain
 from benchmarks.feeds import write_feed
 from benchmarks.ratio import Ratio, best_of, seconds
-from minidw import database, embedded
-from minidw.feed import survey
-from minidw.load import copy_file
+from minidw import embedded
+from minidw.feed.survey import survey
+from minidw.steps.load import copy_file
 
 
 def load(rows: int, repeat: int) -> list[Ratio]:
@@ -102,7 +102,7 @@ def fresh_server() -> Iterator[tuple[sa.Engine, Path]]:
         settings = minidw.Settings(home=directory / "home")
         engine = minidw.create_engine(settings)
         try:
-            database.upgrade(engine)
+            minidw.upgrade(engine)
             yield engine, directory
         finally:
             engine.dispose()

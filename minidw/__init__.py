@@ -4,114 +4,159 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from minidw.database import upgrade
-    from minidw.engine import create_engine
-    from minidw.errors import (
-        BadFileError,
-        CheckFailedError,
-        ConnectionLostError,
-        DatabaseError,
-        DataError,
-        EmbeddedError,
-        MinidwError,
-        SettingsError,
-        WarehouseBusyError,
-    )
-    from minidw.feed import Format
-    from minidw.generate import generate_orders
-    from minidw.pipeline import Result, build_marts, build_staging, check, load_raw, prune, run
-    from minidw.proof import verify, why
-    from minidw.retention import Pruned
-    from minidw.schema import (
-        Batch,
-        CheckResult,
-        CustomerLtv,
-        CustomerSegments,
-        DailyRevenue,
-        LineMalformed,
-        Mart,
-        MartBuild,
-        OrderChange,
-        OrderDelivered,
-        OrderLanded,
-        OrderLine,
-        OrderRejected,
-        OrderTotal,
-        ProductRevenue,
-        Run,
-        marts,
-    )
-    from minidw.settings import Settings
-    from minidw.whatif import preview
+    # As the dict below says, for type checkers: a test holds the two together.
+    from minidw.engine import Bind as Bind
+    from minidw.engine import create_engine as create_engine
+    from minidw.errors import BadFileError as BadFileError
+    from minidw.errors import CheckFailedError as CheckFailedError
+    from minidw.errors import ConnectionLostError as ConnectionLostError
+    from minidw.errors import DatabaseError as DatabaseError
+    from minidw.errors import DataError as DataError
+    from minidw.errors import EmbeddedError as EmbeddedError
+    from minidw.errors import MinidwError as MinidwError
+    from minidw.errors import SettingsError as SettingsError
+    from minidw.errors import WarehouseBusyError as WarehouseBusyError
+    from minidw.feed import Format as Format
+    from minidw.generate import generate_orders as generate_orders
+    from minidw.migrate import check_schema as check_schema
+    from minidw.migrate import downgrade as downgrade
+    from minidw.migrate import upgrade as upgrade
+    from minidw.pipeline import Result as Result
+    from minidw.pipeline import build_marts as build_marts
+    from minidw.pipeline import build_staging as build_staging
+    from minidw.pipeline import load_raw as load_raw
+    from minidw.pipeline import prune as prune
+    from minidw.pipeline import run as run
+    from minidw.pipeline import run_checks as run_checks
+    from minidw.proofs.preview import MartPreview as MartPreview
+    from minidw.proofs.preview import Preview as Preview
+    from minidw.proofs.preview import RowChange as RowChange
+    from minidw.proofs.preview import preview as preview
+    from minidw.proofs.verify import Difference as Difference
+    from minidw.proofs.verify import Verified as Verified
+    from minidw.proofs.verify import verify as verify
+    from minidw.proofs.why import why as why
+    from minidw.reports.data import report as report
+    from minidw.reports.data import status as status
+    from minidw.schema import Base as Base
+    from minidw.schema import Batch as Batch
+    from minidw.schema import CheckResult as CheckResult
+    from minidw.schema import CustomerLtv as CustomerLtv
+    from minidw.schema import CustomerSegments as CustomerSegments
+    from minidw.schema import DailyRevenue as DailyRevenue
+    from minidw.schema import LineMalformed as LineMalformed
+    from minidw.schema import Mart as Mart
+    from minidw.schema import MartBuild as MartBuild
+    from minidw.schema import OrderChange as OrderChange
+    from minidw.schema import OrderDelivered as OrderDelivered
+    from minidw.schema import OrderLanded as OrderLanded
+    from minidw.schema import OrderLine as OrderLine
+    from minidw.schema import OrderRejected as OrderRejected
+    from minidw.schema import OrderTotal as OrderTotal
+    from minidw.schema import ProductRevenue as ProductRevenue
+    from minidw.schema import Run as Run
+    from minidw.schema import all_marts as all_marts
+    from minidw.schema.mart import count as count
+    from minidw.schema.mart import key as key
+    from minidw.schema.mart import largest as largest
+    from minidw.schema.mart import ratio as ratio
+    from minidw.schema.mart import smallest as smallest
+    from minidw.schema.mart import total as total
+    from minidw.schema.mart import value as value
+    from minidw.settings import Settings as Settings
+    from minidw.steps.build import Built as Built
+    from minidw.steps.check import Checked as Checked
+    from minidw.steps.load import Loaded as Loaded
+    from minidw.steps.prune import Pruned as Pruned
+    from minidw.steps.stage import Replayed as Replayed
+    from minidw.steps.stage import Staged as Staged
 
-__all__ = [
-    "BadFileError",
-    "Batch",
-    "CheckFailedError",
-    "CheckResult",
-    "ConnectionLostError",
-    "CustomerLtv",
-    "CustomerSegments",
-    "DailyRevenue",
-    "DataError",
-    "DatabaseError",
-    "EmbeddedError",
-    "Format",
-    "LineMalformed",
-    "Mart",
-    "MartBuild",
-    "MinidwError",
-    "OrderChange",
-    "OrderDelivered",
-    "OrderLanded",
-    "OrderLine",
-    "OrderRejected",
-    "OrderTotal",
-    "ProductRevenue",
-    "Pruned",
-    "Result",
-    "Run",
-    "Settings",
-    "SettingsError",
-    "WarehouseBusyError",
-    "build_marts",
-    "build_staging",
-    "check",
-    "create_engine",
-    "generate_orders",
-    "load_raw",
-    "marts",
-    "preview",
-    "prune",
-    "run",
-    "upgrade",
-    "verify",
-    "why",
-]
+    __version__: str
 
-_MODULES = [
-    "errors",
-    "settings",
-    "engine",
-    "database",
-    "feed",
-    "generate",
-    "schema",
-    "pipeline",
-    "proof",
-    "whatif",
-]
+MODULES = {
+    "BadFileError": "errors",
+    "Base": "schema",
+    "Batch": "schema",
+    "Bind": "engine",
+    "Built": "steps.build",
+    "CheckFailedError": "errors",
+    "CheckResult": "schema",
+    "Checked": "steps.check",
+    "ConnectionLostError": "errors",
+    "CustomerLtv": "schema",
+    "CustomerSegments": "schema",
+    "DailyRevenue": "schema",
+    "DataError": "errors",
+    "DatabaseError": "errors",
+    "Difference": "proofs.verify",
+    "EmbeddedError": "errors",
+    "Format": "feed",
+    "LineMalformed": "schema",
+    "Loaded": "steps.load",
+    "Mart": "schema",
+    "MartBuild": "schema",
+    "MartPreview": "proofs.preview",
+    "MinidwError": "errors",
+    "OrderChange": "schema",
+    "OrderDelivered": "schema",
+    "OrderLanded": "schema",
+    "OrderLine": "schema",
+    "OrderRejected": "schema",
+    "OrderTotal": "schema",
+    "Preview": "proofs.preview",
+    "ProductRevenue": "schema",
+    "Pruned": "steps.prune",
+    "Replayed": "steps.stage",
+    "Result": "pipeline",
+    "RowChange": "proofs.preview",
+    "Run": "schema",
+    "Settings": "settings",
+    "SettingsError": "errors",
+    "Staged": "steps.stage",
+    "Verified": "proofs.verify",
+    "WarehouseBusyError": "errors",
+    "all_marts": "schema",
+    "build_marts": "pipeline",
+    "build_staging": "pipeline",
+    "check_schema": "migrate",
+    "count": "schema.mart",
+    "create_engine": "engine",
+    "downgrade": "migrate",
+    "generate_orders": "generate",
+    "key": "schema.mart",
+    "largest": "schema.mart",
+    "load_raw": "pipeline",
+    "preview": "proofs.preview",
+    "prune": "pipeline",
+    "ratio": "schema.mart",
+    "report": "reports.data",
+    "run": "pipeline",
+    "run_checks": "pipeline",
+    "smallest": "schema.mart",
+    "status": "reports.data",
+    "total": "schema.mart",
+    "upgrade": "migrate",
+    "value": "schema.mart",
+    "verify": "proofs.verify",
+    "why": "proofs.why",
+}
+"""Public name → the module it lives in."""
+
+__all__ = [*MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
     # Imported at first use: a script that wants --help or an error class does not wait for SQLAlchemy.
-    if name in __all__:
-        for module in _MODULES:
-            found = getattr(import_module(f"minidw.{module}"), name, None)
-            if found is not None:
-                globals()[name] = found
-                return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if name in MODULES:
+        found = getattr(import_module(f"minidw.{MODULES[name]}"), name)
+    elif name == "__version__":
+        from importlib.metadata import version
+
+        found = version("minidw")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = found
+    return found
 
 
 def __dir__() -> list[str]:

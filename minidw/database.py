@@ -1,29 +1,22 @@
-"""The upgrade, and the one place that locks and commits."""
+"""The one place that locks and commits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import psycopg2
 import sqlalchemy
-from sqlalchemy import Connection, Engine, func, select
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase, Session
 
-from minidw.engine import create_engine
-from minidw.errors import ConnectionLostError, DatabaseError, WarehouseBusyError
+from minidw.engine import Bind, Target, connection, create_engine
+from minidw.errors import DatabaseError, WarehouseBusyError
+from minidw.migrate import upgrade
 from minidw.settings import Settings
-
-Bind = Engine | Connection | Session | None
-"""Where a function works: nothing (the settings decide), an engine, or the caller's open transaction."""
 
 LOCK_KEY = 0x6D696E696477
 LOCK_NOT_AVAILABLE = "55P03"
 INSUFFICIENT_PRIVILEGE = "42501"
-OLDEST_SERVER = 160000
-_INVALID_TRANSACTION = "8s2b"  # SQLAlchemy's code of a statement after the connection broke
-_TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or while it starts
 
 # A run means the same whatever the server, the role or the environment set.
 _PINNED = {
@@ -52,7 +45,7 @@ _PINNED = {
 
 
 @contextmanager
-def bound(bind: Bind, settings: Settings) -> Iterator[Engine | Connection | Session]:
+def bound(bind: Bind, settings: Settings) -> Iterator[Target]:
     """The caller's own bind, or an engine on the database of the settings for as long as it is needed.
 
     The embedded database belongs to minidw alone and is always migrated; a server is migrated on request.
@@ -70,29 +63,6 @@ def bound(bind: Bind, settings: Settings) -> Iterator[Engine | Connection | Sess
 
 
 @contextmanager
-def connection(bind: Bind, settings: Settings) -> Iterator[Connection]:
-    """A connection to work with; every error of the database leaves as one line of DatabaseError."""
-    try:
-        with bound(bind, settings) as target:
-            if isinstance(target, Engine):
-                with target.connect() as conn:
-                    yield _fit(conn.execution_options(isolation_level="READ COMMITTED"))
-            elif isinstance(target, Session):
-                target.flush()
-                yield _fit(target.connection())
-            else:
-                yield _fit(target)
-    # COPY speaks to the driver itself, whose errors SQLAlchemy does not see.
-    except (DBAPIError, psycopg2.Error, PendingRollbackError) as error:
-        if _is_lost(error):
-            raise ConnectionLostError(
-                f"the connection to the database was lost ({_one_line(error)});"
-                " what was under way is stored whole or not at all: run it again"
-            ) from error
-        raise DatabaseError(_one_line(error)) from error
-
-
-@contextmanager
 def transaction(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterator[Connection]:
     """A transaction that holds the warehouse, committed at the end unless it is the caller's own.
 
@@ -101,7 +71,11 @@ def transaction(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterato
     warehouse and ``wait`` is false.
     """
     joined = isinstance(bind, Connection | Session)
-    with connection(bind, settings) as conn, conn.begin_nested() if joined else conn.begin():
+    with (
+        bound(bind, settings) as target,
+        connection(target) as conn,
+        conn.begin_nested() if joined else conn.begin(),
+    ):
         # A snapshot older than the lock would not show what the runner before committed.
         isolation: str = conn.execute(select(func.current_setting("transaction_isolation"))).scalar_one()
         if isolation != "read committed":
@@ -122,7 +96,7 @@ def reading(bind: Bind, settings: Settings, *, snapshot: bool = False) -> Iterat
     ``snapshot``: all statements see one state, unless the transaction is the caller's own.
     """
     joined = isinstance(bind, Connection | Session)
-    with connection(bind, settings) as conn:
+    with bound(bind, settings) as target, connection(target) as conn:
         if snapshot and not joined:
             conn = conn.execution_options(isolation_level="REPEATABLE READ")
         work = conn.begin_nested() if joined else conn.begin()
@@ -131,66 +105,6 @@ def reading(bind: Bind, settings: Settings, *, snapshot: bool = False) -> Iterat
             yield conn
         finally:
             work.rollback()
-
-
-def upgrade(bind: Bind = None, revision: str = "head", *, settings: Settings | None = None) -> None:
-    """Bring the schema to a revision, as ``alembic upgrade`` does; at ``head`` it changes nothing.
-
-    Safe to call from several processes at once. Raises DatabaseError.
-    """
-    from alembic import command
-
-    _with_alembic(bind, settings, lambda config: command.upgrade(config, revision))
-
-
-def downgrade(bind: Bind = None, revision: str = "base", *, settings: Settings | None = None) -> None:
-    """Take the schema back to a revision, as ``alembic downgrade`` does; at ``base`` nothing is left."""
-    from alembic import command
-
-    _with_alembic(bind, settings, lambda config: command.downgrade(config, revision))
-
-
-def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> None:
-    """Compare the database with the models, as ``alembic check`` does; DatabaseError where they differ."""
-    from alembic import command
-
-    _with_alembic(bind, settings, command.check)
-
-
-def _with_alembic(bind: Bind, settings: Settings | None, call: Callable[[Any], None]) -> None:
-    """Call Alembic on our scripts, in a transaction that is committed unless it is the caller's."""
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    settings = settings or Settings.from_env()
-    if bind is None:
-        # Not ``bound``: that upgrades the embedded database first.
-        engine = create_engine(settings)
-        try:
-            _with_alembic(engine, settings, call)
-        finally:
-            engine.dispose()
-        return
-    config = Config()
-    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    with connection(bind, settings) as conn:
-        if not conn.in_transaction():
-            conn.begin()
-        config.attributes["connection"] = conn
-        try:
-            call(config)
-        except CommandError as error:
-            raise DatabaseError(f"cannot migrate: {error}") from error
-        if not isinstance(bind, Connection | Session):
-            conn.commit()
-
-
-def migrations() -> Path:
-    """The Alembic scripts: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"
 
 
 def lock_statement() -> sqlalchemy.Select[Any]:
@@ -254,40 +168,3 @@ def _pin(conn: Connection) -> dict[str, str]:
 
 def _set_local(values: dict[str, str]) -> sqlalchemy.Executable:
     return select(*(func.set_config(name, value, True) for name, value in values.items()))
-
-
-def _fit(conn: Connection) -> Connection:
-    """Refuse a server or a transaction that would give wrong results."""
-    driver: Any = conn.connection.driver_connection
-    if conn.dialect.driver != "psycopg2":
-        raise DatabaseError(
-            f"minidw needs the psycopg2 driver: postgresql+psycopg2://, not {conn.dialect.driver}"
-        )
-    if driver.server_version < OLDEST_SERVER:
-        version = driver.server_version // 10000
-        raise DatabaseError(
-            f"this server is PostgreSQL {version}; minidw needs {OLDEST_SERVER // 10000} or later"
-        )
-    if (encoding := driver.info.parameter_status("server_encoding")) != "UTF8":
-        raise DatabaseError(f"this database is encoded in {encoding}; create one with ENCODING 'UTF8'")
-    return conn
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether the connection broke, as opposed to a statement; not to get one at all is no loss."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    if isinstance(error, PendingRollbackError):
-        return error.code == _INVALID_TRANSACTION
-    return isinstance(error, psycopg2.InterfaceError) or (
-        isinstance(error, psycopg2.OperationalError) and error.pgcode in (None, *_TERMINATED)
-    )
-
-
-def _one_line(error: Exception) -> str:
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "pgcode", None)
-    text = " ".join(str(cause).split("\n")[0].split())
-    if state in ("3F000", "42P01"):
-        return f"the warehouse has no tables here yet: run minidw migrate, or alembic upgrade head ({text})"
-    return f"{text} (SQLSTATE {state})" if state else text

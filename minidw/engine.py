@@ -1,17 +1,30 @@
-"""An engine on the database of the settings, which nothing in the environment redirects."""
+"""Connecting: an engine on the database of the settings, which nothing in the environment redirects."""
 
 import getpass
 import ipaddress
-import os
-import shutil
-import subprocess
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import psycopg2
 import sqlalchemy
-from sqlalchemy import URL, Engine
+from sqlalchemy import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy.orm import Session
 
+from minidw.errors import ConnectionLostError, DatabaseError
 from minidw.settings import Settings
+
+Target = Engine | Connection | Session
+"""Where a function works: an engine, or the caller's open transaction."""
+
+Bind = Target | None
+"""The same; nothing: the settings decide."""
+
+OLDEST_SERVER = 160000
+_INVALID_TRANSACTION = "8s2b"  # SQLAlchemy's code of a statement after the connection broke
+_TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or while it starts
 
 
 def create_engine(settings: Settings | None = None) -> Engine:
@@ -23,9 +36,9 @@ def create_engine(settings: Settings | None = None) -> Engine:
     server = None
     url = settings.url
     if url is None:
-        from minidw import embedded
+        from minidw.embedded import cluster
 
-        server = embedded.start(settings.home)
+        server = cluster.start(settings.home)
         url = server.url
     engine = sqlalchemy.create_engine(
         url.difference_update_query(["sslpassword"]),  # which is shown wherever the URL is
@@ -74,27 +87,60 @@ def _is_local(host: str) -> bool:
         return False
 
 
-def psql(arguments: Sequence[str] = (), *, settings: Settings | None = None) -> int:
-    """Open psql on the database of the settings; returns its exit code."""
-    settings = settings or Settings.from_env()
-    engine = create_engine(settings)
-    program = shutil.which("psql") if settings.url is not None else None
-    if program is None:
-        from minidw import embedded
+@contextmanager
+def connection(target: Target) -> Iterator[Connection]:
+    """A connection to work with; every error of the database leaves as one line of DatabaseError."""
+    try:
+        if isinstance(target, Engine):
+            with target.connect() as conn:
+                yield _fit(conn.execution_options(isolation_level="READ COMMITTED"))
+        elif isinstance(target, Session):
+            target.flush()
+            yield _fit(target.connection())
+        else:
+            yield _fit(target)
+    # COPY speaks to the driver itself, whose errors SQLAlchemy does not see.
+    except (DBAPIError, psycopg2.Error, PendingRollbackError) as error:
+        if _is_lost(error):
+            raise ConnectionLostError(
+                f"the connection to the database was lost ({_one_line(error)});"
+                " what was under way is stored whole or not at all: run it again"
+            ) from error
+        raise DatabaseError(_one_line(error)) from error
 
-        program = str(embedded.find_binaries() / "psql")
-    url = engine.url
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    environment["PGSSLMODE"] = connect_arguments(url).get("sslmode", "")
-    if url.password is not None:
-        # In the environment, where only its owner can read it, not among the arguments.
-        environment["PGPASSWORD"] = str(url.password)
-    target = sqlalchemy.URL.create(
-        "postgresql",
-        username=url.username,
-        host=url.host,
-        port=url.port,
-        database=url.database,
-        query=url.query,
+
+def _fit(conn: Connection) -> Connection:
+    """Refuse a server or a transaction that would give wrong results."""
+    driver: Any = conn.connection.driver_connection
+    if conn.dialect.driver != "psycopg2":
+        raise DatabaseError(
+            f"minidw needs the psycopg2 driver: postgresql+psycopg2://, not {conn.dialect.driver}"
+        )
+    if driver.server_version < OLDEST_SERVER:
+        version = driver.server_version // 10000
+        raise DatabaseError(
+            f"this server is PostgreSQL {version}; minidw needs {OLDEST_SERVER // 10000} or later"
+        )
+    if (encoding := driver.info.parameter_status("server_encoding")) != "UTF8":
+        raise DatabaseError(f"this database is encoded in {encoding}; create one with ENCODING 'UTF8'")
+    return conn
+
+
+def _is_lost(error: Exception) -> bool:
+    """Whether the connection broke, as opposed to a statement; not to get one at all is no loss."""
+    if isinstance(error, DBAPIError):
+        return error.connection_invalidated
+    if isinstance(error, PendingRollbackError):
+        return error.code == _INVALID_TRANSACTION
+    return isinstance(error, psycopg2.InterfaceError) or (
+        isinstance(error, psycopg2.OperationalError) and error.pgcode in (None, *_TERMINATED)
     )
-    return subprocess.call([program, "--dbname", target.render_as_string(), *arguments], env=environment)
+
+
+def _one_line(error: Exception) -> str:
+    cause = getattr(error, "orig", None) or error
+    state = getattr(cause, "pgcode", None)
+    text = " ".join(str(cause).split("\n")[0].split())
+    if state in ("3F000", "42P01"):
+        return f"the warehouse has no tables here yet: run minidw migrate, or alembic upgrade head ({text})"
+    return f"{text} (SQLSTATE {state})" if state else text

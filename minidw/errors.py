@@ -53,3 +53,8 @@ class CheckFailedError(DataError):
 
 def _place(line: int | None) -> str:
     return " " if line is None else f"{line}: "
+
+
+def printable(text: str) -> str:
+    """The text with control characters and the like escaped, so that a message stays one line."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

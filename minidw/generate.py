@@ -29,11 +29,9 @@ PRICE_RANGES = {  # whole units of the currency
 STATUS_WEIGHTS = {"delivered": 75, "shipped": 15, "pending": 8, "cancelled": 2}
 QUANTITY_WEIGHTS = {1: 50, 2: 22, 3: 12, 4: 7, 5: 4, 6: 2, 7: 2, 8: 1}
 DISCOUNTS = (0, 0, 0, 5, 10)  # percent off a product's base price, each equally likely
-
 _CUSTOMERS, _PRODUCTS = 5_000, 500
 _POOL_SEED = 20_230_101
 _BLOCK = 20_000  # rows held in memory at a time
-
 Row = dict[str, str]
 Spoil = Callable[[Row, Row], Row]  # (this row, an earlier valid row) → what is written instead of this row
 

@@ -12,8 +12,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, Insert, exists, func, insert, select, update
 from sqlalchemy.exc import SQLAlchemyError
 
-from minidw.build import Built, build
-from minidw.database import Bind, bound, transaction
+from minidw.database import bound, transaction
+from minidw.engine import Bind
 from minidw.errors import (
     CheckFailedError,
     ConnectionLostError,
@@ -21,16 +21,17 @@ from minidw.errors import (
     MinidwError,
     WarehouseBusyError,
 )
-from minidw.feed import Feed, Format, survey
-from minidw.load import Loaded, load
-from minidw.quality import Checked, run_checks
-from minidw.retention import Pruned, remove_rows
-from minidw.schema.raw import Batch, CheckResult, Run
+from minidw.feed.format import Format
+from minidw.feed.survey import Feed, survey
+from minidw.schema.ledger import Batch, CheckResult, Run
 from minidw.settings import Settings
-from minidw.stage import Replayed, Staged, stage
+from minidw.steps.build import Built, build
+from minidw.steps.check import Checked, execute_checks
+from minidw.steps.load import Loaded, load
+from minidw.steps.prune import Pruned, remove_rows
+from minidw.steps.stage import Replayed, Staged, stage
 
 Progress = Callable[[int], None]
-
 RECONNECT_SECONDS = 5.0
 
 
@@ -112,7 +113,7 @@ def build_staging(
     """
     settings = settings or Settings.from_env()
     with _attempt("stage", bind, settings, wait=wait) as (conn, result), result.step("stage"):
-        result.replayed, result.staged = stage(conn, settings, replay=replay)
+        result.replayed, result.staged = stage(conn, settings, again=replay)
     return result
 
 
@@ -126,11 +127,11 @@ def build_marts(
     return result
 
 
-def check(bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
+def run_checks(bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
     """Execute the checks and keep their results. A failed one is in the result, not an exception."""
     settings = settings or Settings.from_env()
     with _attempt("check", bind, settings, wait=wait) as (conn, result), result.step("check"):
-        result.checked = run_checks(conn, settings)
+        result.checked = execute_checks(conn, settings)
     return result
 
 
@@ -176,7 +177,7 @@ def surveyed(source: str | Path | Feed, format: Format | None) -> Feed:
 def _check(conn: Connection, settings: Settings) -> list[Checked]:
     fresh = select(Batch.batch_id).where(Batch.built_at.is_not(None), Batch.checked_at.is_(None))
     batch_ids = list(conn.scalars(fresh))
-    checked = run_checks(conn, settings, batch_ids)
+    checked = execute_checks(conn, settings, batch_ids)
     if failed := [outcome for outcome in checked if outcome.failed]:
         raise CheckFailedError(
             "; ".join(

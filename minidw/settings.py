@@ -12,9 +12,9 @@ from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from minidw.errors import SettingsError
+from minidw.schema.vocabulary import STATUSES
 
 SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-STATUSES = ("pending", "shipped", "delivered", "cancelled")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 import minidw
 from minidw.settings import Settings
-from tests import servers
-from tests.feeds import write_feed
+from tests.support import servers
+from tests.support.feeds import write_feed
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,16 +1,10 @@
 """What the tables are. Importing this package declares all of them on ``Base.metadata``."""
 
 from minidw.schema.base import Base
-from minidw.schema.mart import (
-    CustomerLtv,
-    CustomerSegments,
-    DailyRevenue,
-    Mart,
-    MartBuild,
-    ProductRevenue,
-    marts,
-)
-from minidw.schema.raw import Batch, CheckResult, LineMalformed, OrderDelivered, OrderLanded, Run
+from minidw.schema.ledger import Batch, CheckResult, MartBuild, Run
+from minidw.schema.mart import Mart
+from minidw.schema.marts import CustomerLtv, CustomerSegments, DailyRevenue, ProductRevenue, all_marts
+from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 
 __all__ = [
@@ -31,5 +25,5 @@ __all__ = [
     "OrderTotal",
     "ProductRevenue",
     "Run",
-    "marts",
+    "all_marts",
 ]

@@ -13,21 +13,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from minidw.schema.base import Base, Code, Count, Money, Price, Quantity, SourceRow, UtcTime
 
-STAGED_COLUMNS = (
-    "order_id",
-    "line_number",
-    "order_timestamp",
-    "customer_id",
-    "product_id",
-    "category",
-    "price",
-    "quantity",
-    "status",
-    "batch_id",
-    "source_row",
-)
-"""What staging takes from a delivery; ``total_amount`` follows from it."""
-
 
 class OrderLineColumns:
     """The columns of an order line, cleaned.

@@ -24,7 +24,16 @@ from sqlalchemy.sql.dml import Update
 
 from minidw.schema.mart import Mart, Measure, Role
 from minidw.schema.staging import OrderChange, OrderLine
-from minidw.transforms.sql import CreateTemporary, Merge, Query, both_ways, digest, in_sample, insert_from
+from minidw.transforms.constructs import (
+    CreateTemporary,
+    Merge,
+    Query,
+    both_ways,
+    digest,
+    in_sample,
+    insert_from,
+)
+from minidw.transforms.parse import Scope
 
 
 @cache
@@ -63,11 +72,11 @@ def incremental_build(mart: type[Mart]) -> list[Merge | Update]:
     return statements
 
 
-def difference(mart: type[Mart], *, sample: bool = False) -> Query:
+def difference(mart: type[Mart], scope: Scope = Scope.ALL) -> Query:
     """Rows that the mart holds and its query does not give, and the other way round. Empty is good."""
     held = select(*(getattr(mart, name) for name in measures(mart)))
     due = query(mart)
-    if sample:
+    if scope is Scope.SAMPLE:
         held = held.where(in_sample(*(getattr(mart, name) for name in keys(mart))))
         due = due.where(in_sample(*(measure.expression(mart.source) for _, measure in _grain(mart))))
     return both_ways(held, due, order_by=keys(mart))

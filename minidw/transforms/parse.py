@@ -1,5 +1,6 @@
 """What a delivered text says: trimmed, in normal form, and as a value of its type."""
 
+from enum import Enum
 from functools import reduce
 from itertools import product
 from operator import add
@@ -24,9 +25,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from minidw.schema.raw import Batch, OrderDelivered, OrderLanded
-from minidw.settings import STATUSES
-from minidw.transforms.sql import (
+from minidw.schema.ledger import Batch
+from minidw.schema.raw import OrderDelivered, OrderLanded
+from minidw.schema.vocabulary import STATUSES
+from minidw.transforms.constructs import (
     Query,
     ascii_lower,
     evaluated_once,
@@ -41,9 +43,7 @@ from minidw.transforms.sql import (
 
 LONGEST_PRICE = 40
 LONGEST_INTEGER = 18
-
 DIGITS = "0123456789"
-
 TEXT_COLUMNS = ("order_id", "customer_id", "product_id", "category")
 TYPED_COLUMNS: dict[str, TypeEngine[Any]] = {
     "order_timestamp": DateTime(),
@@ -59,14 +59,23 @@ LOCAL_SHAPES = ("9999-99-99", *(f"9999-99-99{t}{time}" for t, time in product("T
 OFFSET_SHAPES = tuple(f"9999-99-99{t}{time}{offset}" for t, time, offset in product("T ", _TIMES, _OFFSETS))
 
 
-def parsed(*, one_batch: bool, landed: bool, sample: bool) -> Subquery:
+class Scope(Enum):
+    """Which delivered rows a select reads."""
+
+    LANDED = "those of the landing table, which holds the batch bound as batch_id and no other"
+    BATCH = "those of the batch bound as batch_id, from the history"
+    ALL = "those of every staged batch"
+    SAMPLE = "a random part of those of every staged batch, drawn by order"
+
+
+def parsed(scope: Scope) -> Subquery:
     """The delivered rows that ``judged`` describes: each text trimmed, beside it the value of its type."""
-    delivered = _read(OrderLanded if landed else OrderDelivered)
-    if one_batch:
+    delivered = _read(OrderLanded if scope is Scope.LANDED else OrderDelivered)
+    if scope in (Scope.LANDED, Scope.BATCH):
         delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
     else:
         delivered = delivered.where(Batch.staged_at.is_not(None))
-    if sample:
+    if scope is Scope.SAMPLE:
         delivered = delivered.where(in_sample(nfc(trimmed(OrderDelivered.order_id))))
     read = evaluated_once(delivered).subquery("read")
     text = evaluated_once(_text(read)).subquery("text")

@@ -22,28 +22,22 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from minidw.schema.raw import Batch, OrderDelivered
-from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine, OrderRejected
-from minidw.transforms.sql import Query, both_ways, in_sample, insert_from, nfc, trimmed
-from minidw.transforms.staging import (
-    LINE_KEY,
-    ORIGIN,
-    VALUES,
-    admitted,
-    change_of,
-    incoming,
-)
+from minidw.schema.ledger import Batch
+from minidw.schema.raw import OrderDelivered
+from minidw.schema.staging import OrderChange, OrderLine, OrderRejected
+from minidw.schema.vocabulary import ADMITTED_FATES, STAGED_COLUMNS
+from minidw.transforms.constructs import Query, both_ways, in_sample, insert_from, nfc, trimmed
+from minidw.transforms.parse import Scope
+from minidw.transforms.staging import LINE_KEY, ORIGIN, VALUES, admitted, change_of, incoming
 
 to_replay = and_(Batch.staged_at.is_not(None), Batch.pruned_at.is_(None))
 """The batches whose rows can be judged again."""
 
-ADMITTED_FATES = ("inserted", "updated", "unchanged", "superseded")
 
-
-def insert_pruned(*, sample: bool) -> Insert:
+def insert_pruned(scope: Scope) -> Insert:
     """What staging has of the batches whose raw rows were pruned: it stands as it was judged."""
     lines = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
-    if sample:
+    if scope is Scope.SAMPLE:
         lines = lines.where(in_sample(OrderLine.order_id.expression))
     return insert_from(incoming, lines.where(is_pruned(OrderLine)))
 
@@ -150,11 +144,11 @@ def insert_vanished() -> Insert:
     return insert_from(OrderChange, lines.where(not_(supported)))
 
 
-def rejects_difference(*, sample: bool) -> Query:
+def rejects_difference(scope: Scope) -> Query:
     """Rejects that judging does not lead to, and the other way round; before ``delete_outdated``."""
     held = select(OrderRejected.batch_id, OrderRejected.source_row, OrderRejected.reasons)
     held = held.where(not_(is_pruned(OrderRejected)))
-    if sample:
+    if scope is Scope.SAMPLE:
         ours = exists().where(
             OrderDelivered.batch_id == OrderRejected.batch_id,
             OrderDelivered.source_row == OrderRejected.source_row,
@@ -165,10 +159,10 @@ def rejects_difference(*, sample: bool) -> Query:
     return both_ways(held, due, order_by=ORIGIN)
 
 
-def lines_difference(*, sample: bool) -> Query:
+def lines_difference(scope: Scope) -> Query:
     """Order lines that raw does not lead to, and the other way round; after ``delete_outdated``."""
     held = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
-    if sample:
+    if scope is Scope.SAMPLE:
         held = held.where(in_sample(OrderLine.order_id.expression))
     due = select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted)
     return both_ways(held, due, order_by=LINE_KEY)

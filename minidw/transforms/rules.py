@@ -19,10 +19,9 @@ from sqlalchemy import (
 )
 
 from minidw.schema.mart import rule
-from minidw.schema.staging import STAGED_COLUMNS
-from minidw.settings import STATUSES
-from minidw.transforms.parse import DIGITS, has_decimal_shape, has_integer_shape, parsed, unsigned
-from minidw.transforms.sql import Query, ascii_lower, codes_where, digest, trimmed, without
+from minidw.schema.vocabulary import STAGED_COLUMNS, STATUSES
+from minidw.transforms.constructs import Query, ascii_lower, codes_where, digest, trimmed, without
+from minidw.transforms.parse import DIGITS, Scope, has_decimal_shape, has_integer_shape, parsed, unsigned
 
 LONGEST_KEY = 255
 LONGEST_FIELD = 1_048_576
@@ -41,14 +40,12 @@ INVISIBLE = "".join(
 
 
 @cache
-def judged(*, one_batch: bool, landed: bool = False, sample: bool = False) -> Query:
+def judged(scope: Scope) -> Query:
     """Delivered rows, cleaned and typed, with the ``reasons`` to reject each; null where there are none.
 
-    Those of the batch bound as ``batch_id``, or of every batch that is staged. ``landed``: of a batch that
-    the landing table holds, where no other rows have to be passed over. The columns of a rejected row may
-    be null.
+    The columns of a rejected row may be null.
     """
-    row = parsed(one_batch=one_batch, landed=landed, sample=sample)
+    row = parsed(scope)
     reasons = _reasons(row)
     faultless = not_(or_(*(condition for _, condition in reasons)))
     repeated_header = and_(
@@ -69,7 +66,7 @@ def judged(*, one_batch: bool, landed: bool = False, sample: bool = False) -> Qu
 
 def rules_fingerprint(rules: Mapping[str, Any]) -> str:
     """SHA-256 of the rules of staging: a batch that was judged by others is to be judged again."""
-    return digest(judged(one_batch=False), rules)
+    return digest(judged(Scope.ALL), rules)
 
 
 def _is_longer(text: ColumnElement[str], limit: int) -> ColumnElement[bool]:

@@ -35,9 +35,11 @@ from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIn
 from sqlalchemy.types import TypeEngine
 
 from minidw.schema.raw import LineMalformed
-from minidw.schema.staging import STAGED_COLUMNS, OrderChange, OrderLine, OrderRejected, OrderTotal
+from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
+from minidw.schema.vocabulary import STAGED_COLUMNS
+from minidw.transforms.constructs import CreateTemporary, Merge, Query, analyze, insert_from, next_id
+from minidw.transforms.parse import Scope
 from minidw.transforms.rules import judged
-from minidw.transforms.sql import CreateTemporary, Merge, Query, analyze, insert_from, next_id
 
 LINE_KEY = ("order_id", "line_number")
 ORIGIN = ("batch_id", "source_row")
@@ -58,15 +60,14 @@ incoming = table(
 held = table("orders_held", *(column(name, OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS))
 _LINES = cast("Table", OrderLine.__table__)
 _KEY, _INDEXES = _LINES.primary_key, sorted(_LINES.indexes, key=lambda index: str(index.name))
-
 admitted = incoming.c.reasons.is_(None)
 this_stage = bindparam("stage", type_=Integer)
 this_batch = bindparam("batch_id", type_=Integer)
 
 
-def create_incoming(*, one_batch: bool, landed: bool = False, sample: bool = False) -> CreateTemporary:
-    """The judged rows of the batch bound as ``batch_id``, or of every staged batch, or of a sample."""
-    return CreateTemporary(incoming.name, judged(one_batch=one_batch, landed=landed, sample=sample))
+def create_incoming(scope: Scope) -> CreateTemporary:
+    """The judged rows of a scope, each parsed once."""
+    return CreateTemporary(incoming.name, judged(scope))
 
 
 def analyze_lines() -> TextClause:

@@ -1,0 +1,219 @@
+"""A CSV file is surveyed in one pass, then streamed to COPY in another. No other code reads one."""
+
+import hashlib
+import io
+import os
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import BinaryIO
+
+from minidw.errors import BadFileError
+from minidw.feed.decode import Decoder, UndecodableError
+from minidw.feed.format import Format
+from minidw.feed.header import match_header
+from minidw.feed.salvage import LINE_FAULTS, salvage
+from minidw.feed.scan import Scanner
+from minidw.feed.source import Source, find_files
+
+__all__ = ["Feed", "Format", "find_files", "survey"]
+
+
+@dataclass(frozen=True)
+class Feed:
+    """A surveyed file: its structure is sound, and COPY will read exactly ``rows`` rows from it.
+
+    name: of the file, without its directory; ``stdin`` for standard input
+    sha256: of the CSV bytes as delivered, decompressed, hexadecimal
+    size: of the same, bytes
+    rows: records after the header
+    header: names as delivered, trimmed
+    columns: for each of them the column of ours that it feeds, or None
+    malformed: lines set aside because the structure of the file is broken there
+    """
+
+    name: str
+    format: Format
+    sha256: str
+    size: int
+    rows: int
+    header: tuple[str, ...]
+    columns: tuple[str | None, ...]
+    source: Source = field(repr=False)
+    text_size: int = field(repr=False)  # of the UTF-8 text without the blank lines at its end, bytes
+    malformed: int = 0
+    malformed_spool: BinaryIO | None = field(
+        default=None, repr=False
+    )  # set: source is a spool of the sound rest
+
+    def open(self, progress: Callable[[int], None] | None = None) -> "FeedStream":
+        """The file as UTF-8 for COPY; ``progress`` is told the bytes read since it was last called."""
+        return FeedStream(self, progress)
+
+    def open_malformed(self) -> BinaryIO:
+        """The lines set aside, as CSV without a header: physical line number, code, text.
+
+        NUL reads ``\\x00`` in the text, and a byte NN that could not be decoded ``\\xNN``.
+        """
+        if self.malformed_spool is None:
+            return io.BytesIO()
+        self.malformed_spool.seek(0)
+        return os.fdopen(os.dup(self.malformed_spool.fileno()), "rb")
+
+    def explain(self, line: int | None) -> BadFileError:
+        """Why COPY refused the structure of the file, at this line, although the survey did not."""
+        try:
+            again = _survey(self.source, self.format)
+        except BadFileError as error:
+            return error
+        if again.sha256 != self.sha256 and self.malformed_spool is None:
+            return _changed(self.name)
+        return BadFileError(self.name, "NOT_CSV", "PostgreSQL does not read this as CSV", line=line)
+
+
+class FeedStream:
+    """What COPY reads: the header and the rows as delivered, in UTF-8, without blank lines at the end.
+
+    Hashes what it reads, and raises BadFileError at the end if it is not what was surveyed.
+    """
+
+    def __init__(self, feed: Feed, progress: Callable[[int], None] | None) -> None:
+        self._feed = feed
+        self._progress = progress
+        self._texts = self._read_texts()
+        self._buffer = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes; none at the end only."""
+        if size < 0:
+            self._buffer += b"".join(self._texts)
+            size = len(self._buffer)
+        while not self._buffer:
+            text = next(self._texts, None)
+            if text is None:
+                return b""
+            self._buffer = text
+        taken, self._buffer = self._buffer[:size], self._buffer[size:]
+        return taken
+
+    def close(self) -> None:
+        self._texts.close()
+
+    def __enter__(self) -> "FeedStream":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _read_texts(self) -> Generator[bytes, None, None]:
+        feed = self._feed
+        decoder = Decoder(feed.format.encoding)
+        digest = hashlib.sha256()
+        left = feed.text_size
+        try:
+            with closing(feed.source.chunks()) as chunks:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    text = decoder.decode(chunk)[:left]
+                    left -= len(text)
+                    yield text
+                    if self._progress:
+                        self._progress(len(chunk))
+            text = decoder.decode(b"", final=True)[:left]
+        except UndecodableError:
+            raise _changed(feed.name) from None
+        if digest.hexdigest() != feed.sha256 and feed.malformed_spool is None:
+            raise _changed(feed.name)
+        yield text
+
+
+def survey(source: str | Path, format: Format | None = None) -> Feed:
+    """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
+
+    ``-`` is standard input. A file whose name ends in .gz is decompressed. Where the format says to skip
+    malformed lines, a file with a fault in a line is read once more and the feed goes without such lines.
+    """
+    opened, format = Source.of(source), format or Format()
+    try:
+        return _survey(opened, format)
+    except BadFileError as error:
+        if not format.skip_malformed or error.code not in LINE_FAULTS:
+            raise
+        fault = error.with_traceback(None)  # which would keep the text that was scanned in memory
+    return _salvaged(opened, format, fault)
+
+
+class _Header:
+    """What the header says, once it was read."""
+
+    def __init__(self, file: str, format: Format) -> None:
+        self._file = file
+        self._format = format
+        self.names: tuple[str, ...] = ()
+        self.columns: tuple[str | None, ...] = ()
+
+    def read(self, line: bytes) -> int:
+        names, columns = match_header(line.decode(), self._format.delimiter, self._format.columns, self._file)
+        self.names, self.columns = tuple(names), tuple(columns)
+        return len(names)
+
+
+def _salvaged(source: Source, format: Format, fault: BadFileError) -> Feed:
+    header = _Header(source.name, format)
+    salvaged = salvage(source, format.encoding, format.delimiter, header.read, fault)
+    spool = Source(source.name, spool=salvaged.sound)
+    weakref.finalize(spool, salvaged.sound.close)
+    feed = Feed(
+        name=source.name,
+        format=replace(format, encoding="utf-8"),  # that of the spool
+        sha256=salvaged.digest.hexdigest(),
+        size=salvaged.size,
+        rows=salvaged.scanner.records - 1,
+        header=header.names,
+        columns=header.columns,
+        source=spool,
+        text_size=salvaged.scanner.size,
+        malformed=salvaged.lines,
+        malformed_spool=salvaged.malformed,
+    )
+    weakref.finalize(feed, salvaged.malformed.close)
+    return feed
+
+
+def _survey(source: Source, format: Format) -> Feed:
+    name = source.name
+    header = _Header(name, format)
+    source.refuse_other_formats(format.encoding)
+    scanner = Scanner(name, format.delimiter, header.read)
+    decoder = Decoder(format.encoding)
+    digest = hashlib.sha256()
+    size = 0
+    try:
+        with closing(source.chunks()) as chunks:
+            for chunk in chunks:
+                digest.update(chunk)
+                size += len(chunk)
+                scanner.add(decoder.decode(chunk))
+        scanner.add(decoder.decode(b"", final=True))
+    except UndecodableError as error:
+        scanner.add(error.text)
+        scanner.stop()
+        raise error.refusal(name, format.encoding, scanner.line) from None
+    scanner.finish()
+    return Feed(
+        name=name,
+        format=format,
+        sha256=digest.hexdigest(),
+        size=size,
+        rows=scanner.records - 1,
+        header=header.names,
+        columns=header.columns,
+        source=source,
+        text_size=scanner.size,
+    )
+
+
+def _changed(name: str) -> BadFileError:
+    return BadFileError(name, "FILE_CHANGED", "the file changed while it was read; nothing of it was loaded")

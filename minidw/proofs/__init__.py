@@ -1,0 +1,1 @@
+"""Proving and explaining what the tables hold; nothing is changed."""

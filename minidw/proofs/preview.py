@@ -1,0 +1,136 @@
+"""What a file would change: the run, rolled back on purpose."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, TableClause, and_, case, column, func, or_, select, table
+
+from minidw.database import transaction
+from minidw.engine import Bind
+from minidw.feed.format import Format
+from minidw.feed.survey import Feed
+from minidw.pipeline import Result, all_steps, surveyed
+from minidw.schema.mart import Mart, Role
+from minidw.schema.marts import all_marts
+from minidw.settings import Settings
+from minidw.transforms.constructs import CreateTemporary, Query
+from minidw.transforms.marts import keys, measures, named
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """A row that a mart would gain (no ``before``), lose (no ``after``), or hold with other values."""
+
+    key: dict[str, Any]
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+@dataclass(frozen=True)
+class MartPreview:
+    """How a mart would change: the rows it would gain, lose and change, and the largest of them."""
+
+    mart: str
+    gained: int
+    lost: int
+    changed: int
+    rows: list[RowChange]
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The result that the run would have, and what it would change in each mart."""
+
+    result: Result
+    marts: list[MartPreview]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return asdict(self)
+
+
+class _RolledBack(Exception):  # noqa: N818 - raised to leave a transaction, not to report anything
+    pass
+
+
+def preview(
+    source: str | Path | Feed,
+    bind: Bind = None,
+    *,
+    rows: int | None = None,
+    format: Format | None = None,
+    force: bool = False,
+    number_lines: bool = False,
+    wait: bool = True,
+    progress: Callable[[int], None] | None = None,
+    settings: Settings | None = None,
+) -> Preview:
+    """Run a file and roll it back: what would it change? The database is left as it was.
+
+    ``rows``: at most so many rows per mart, those of the largest change first; all of them by default.
+    Raises what ``run`` raises.
+    """
+    settings = settings or Settings.from_env()
+    feed = surveyed(source, format)
+    result = Result("preview", feed.name)
+    found: list[MartPreview] = []
+    try:
+        with transaction(bind, settings, wait=wait) as conn:
+            for mart in all_marts():
+                copy = select(*(getattr(mart, name) for name in measures(mart)))
+                conn.execute(CreateTemporary(_before(mart).name, copy))
+            all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
+            found = [_preview_mart(conn, mart, rows) for mart in all_marts()]
+            raise _RolledBack
+    except _RolledBack:
+        return Preview(result, found)
+
+
+def changed_rows(mart: type[Mart]) -> Query:
+    """The rows of a mart that differ from its copy, the largest change first; ``kind`` says how."""
+    before, after = _before(mart), mart.__table__
+    grain, columns = keys(mart), list(measures(mart))
+    values = [name for name in columns if name not in grain]
+    same_key = and_(*(before.c[name] == after.c[name] for name in grain))
+    amount = (named(mart, Role.TOTAL) or values)[0]
+    size = func.abs(func.coalesce(after.c[amount], 0) - func.coalesce(before.c[amount], 0))
+    gained, lost = before.c[grain[0]].is_(None), after.c[grain[0]].is_(None)
+    return (
+        select(
+            case((gained, "gained"), (lost, "lost"), else_="changed").label("kind"),
+            *(func.coalesce(after.c[name], before.c[name]).label(f"key_{name}") for name in grain),
+            *(before.c[name].label(f"before_{name}") for name in values),
+            *(after.c[name].label(f"after_{name}") for name in values),
+        )
+        .join_from(before, after, same_key, full=True)
+        .where(or_(gained, lost, *(before.c[name] != after.c[name] for name in values)))
+        .order_by(size.desc(), *(func.coalesce(after.c[name], before.c[name]) for name in grain))
+    )
+
+
+def _preview_mart(conn: Connection, mart: type[Mart], rows: int | None) -> MartPreview:
+    statement = changed_rows(mart)
+    kinds = statement.order_by(None).subquery("kinds")
+    numbers: dict[str, int] = dict(
+        conn.execute(select(kinds.c.kind, func.count()).group_by(kinds.c.kind)).all()
+    )
+    found = []
+    for row in conn.execute(statement.limit(rows)).mappings():
+
+        def part(prefix: str, row: Any = row) -> dict[str, Any]:
+            return {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix)}
+
+        kind = row["kind"]
+        before = None if kind == "gained" else part("before_")
+        found.append(RowChange(part("key_"), before, None if kind == "lost" else part("after_")))
+    return MartPreview(
+        mart.__tablename__, numbers.get("gained", 0), numbers.get("lost", 0), numbers.get("changed", 0), found
+    )
+
+
+def _before(mart: type[Mart]) -> TableClause:
+    """The temporary copy of a mart, as it is before the run."""
+    columns = (column(name, mart.__table__.c[name].type) for name in measures(mart))
+    return table(f"before_{mart.__tablename__}", *columns)

@@ -1,0 +1,119 @@
+"""The state of the warehouse and the marts at a glance, as data."""
+
+from typing import Any
+
+from sqlalchemy import Connection, func, select
+
+from minidw.database import reading
+from minidw.engine import Bind
+from minidw.schema import (
+    Batch,
+    CustomerLtv,
+    CustomerSegments,
+    DailyRevenue,
+    MartBuild,
+    OrderChange,
+    ProductRevenue,
+)
+from minidw.schema.vocabulary import FATES
+from minidw.settings import Settings
+from minidw.transforms.constructs import Query
+
+Rows = list[dict[str, Any]]
+
+
+def daily_revenue(days: int = 10) -> Query:
+    """The latest days and their revenue."""
+    return (
+        select(DailyRevenue.order_date, DailyRevenue.revenue, DailyRevenue.order_lines)
+        .order_by(DailyRevenue.order_date.desc())
+        .limit(days)
+    )
+
+
+def top_customers(number: int = 10) -> Query:
+    """The customers of the highest lifetime value."""
+    return (
+        select(
+            CustomerLtv.customer_id,
+            CustomerLtv.lifetime_value,
+            CustomerLtv.order_lines,
+            CustomerLtv.last_order_at,
+        )
+        .order_by(CustomerLtv.lifetime_value.desc(), CustomerLtv.customer_id)
+        .limit(number)
+    )
+
+
+def top_products(number: int = 10) -> Query:
+    """The products of the highest revenue."""
+    product = ProductRevenue
+    return (
+        select(
+            product.product_id,
+            product.category,
+            product.total_revenue,
+            product.total_quantity,
+            product.avg_order_value,
+        )
+        .order_by(product.total_revenue.desc(), product.product_id, product.category)
+        .limit(number)
+    )
+
+
+def segments() -> Query:
+    """Customers and their value per segment, most valuable first."""
+    value = func.sum(CustomerSegments.lifetime_value).label("lifetime_value")
+    customers = func.count().label("customers")
+    return (
+        select(CustomerSegments.segment, customers, value)
+        .group_by(CustomerSegments.segment)
+        .order_by(value.desc())
+    )
+
+
+def report(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, Rows]:
+    """The marts at a glance, as data: by title, rows of column name and value."""
+    with reading(bind, settings or Settings.from_env()) as conn:
+        return {
+            "daily revenue": _rows(conn, daily_revenue()),
+            "top customers": _rows(conn, top_customers()),
+            "top products": _rows(conn, top_products()),
+            "segments": _rows(conn, segments()),
+        }
+
+
+def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, Rows]:
+    """The last batches with their fates, how each mart was built, and what waits, as data."""
+    batches = (
+        select(
+            *(
+                getattr(Batch, name)
+                for name in ("batch_id", "file_name", "loaded_at", "staged_at", "built_at")
+            ),
+            *(getattr(Batch, name) for name in ("rows_read", *FATES)),
+        )
+        .order_by(Batch.batch_id.desc())
+        .limit(10)
+    )
+    waiting = select(
+        select(func.count())
+        .select_from(Batch)
+        .where(Batch.staged_at.is_(None))
+        .scalar_subquery()
+        .label("batches_to_stage"),
+        select(func.count()).select_from(OrderChange).scalar_subquery().label("changes_to_build"),
+    )
+    builds = select(MartBuild.mart, MartBuild.built_at, MartBuild.method, MartBuild.reason).order_by(
+        MartBuild.mart
+    )
+    with reading(bind, settings or Settings.from_env()) as conn:
+        return {
+            "batches": _rows(conn, batches),
+            "marts": _rows(conn, builds),
+            "waiting": _rows(conn, waiting),
+        }
+
+
+def _rows(conn: Connection, statement: Query) -> Rows:
+    return [dict(row) for row in conn.execute(statement).mappings()]

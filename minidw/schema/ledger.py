@@ -1,0 +1,154 @@
+"""The ledger: what was delivered and what became of it, every attempt to run, every check and build."""
+
+from uuid import UUID
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    Integer,
+    false,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from minidw.schema.base import Base, Code, Count, Day, Instant, Json, Now
+
+
+class Batch(Base):
+    """A delivered CSV file, loaded once; the ledger. One row per batch.
+
+    Every row of the file has one fate, and the database enforces the sum:
+    rows_read = inserted + updated + unchanged + superseded + rejected.
+
+    batch_id: order of loading; of several deliveries of an order line the highest batch_id wins
+    file_name: name the file was delivered under
+    sha256: SHA-256 of the CSV bytes, hexadecimal; unique among the loads that were not forced
+    forced: true where the file was loaded again on purpose
+    file_bytes: size of the CSV, bytes
+    header: delivered name of each feed column
+    numbered_lines: true where the rows of an order were numbered in file order
+    load_date: day of the load, UTC
+    loaded_at: when the file was loaded into raw
+    staged_at: when the batch was staged; null until then
+    rules: SHA-256 of the rules by which its rows were judged last; null until then
+    built_at: when its changes reached the marts; null until then
+    checked_at: when the checks passed on it; null until then
+    pruned_at: when its rows were removed from raw to save space; null while they are there
+    rows_read: rows of the file after the header, malformed lines among them
+    inserted: rows that added an order line
+    updated: rows that replaced an earlier delivery of their order line
+    unchanged: rows that repeated what was already staged
+    superseded: rows replaced by a later row of the same order line in the same file
+    rejected: rows set aside: malformed lines, and those with reasons in staging.orders_rejected
+    malformed: structurally broken lines set aside in raw.lines_malformed
+    """
+
+    __tablename__ = "batches"
+
+    batch_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    file_name: Mapped[Code]
+    sha256: Mapped[Code]
+    forced: Mapped[bool] = mapped_column(server_default=false())
+    file_bytes: Mapped[int] = mapped_column(BigInteger)
+    header: Mapped[Json]
+    numbered_lines: Mapped[bool] = mapped_column(server_default=false())
+    load_date: Mapped[Day]
+    loaded_at: Mapped[Now]
+    staged_at: Mapped[Instant | None]
+    rules: Mapped[Code | None]
+    built_at: Mapped[Instant | None]
+    checked_at: Mapped[Instant | None]
+    pruned_at: Mapped[Instant | None]
+    rows_read: Mapped[Count]
+    inserted: Mapped[Count | None]
+    updated: Mapped[Count | None]
+    unchanged: Mapped[Count | None]
+    superseded: Mapped[Count | None]
+    rejected: Mapped[Count | None]
+    malformed: Mapped[Count] = mapped_column(server_default="0")
+
+    __table_args__ = (
+        CheckConstraint(
+            "staged_at IS NULL OR coalesce("
+            "rows_read = inserted + updated + unchanged + superseded + rejected, false)",
+            name="adds_up",
+        ),
+        CheckConstraint("staged_at IS NOT NULL OR built_at IS NULL", name="staged_before_built"),
+        Index("uq_batches_sha256", "sha256", unique=True, postgresql_where=text("NOT forced")),
+        {"schema": "raw"},
+    )
+
+
+class Run(Base):
+    """One commit of the warehouse, or one failure to make it. One row per attempt.
+
+    run_id: identifies the attempt
+    command: what was asked for: run, load, stage, build, check or prune
+    batch_id: the batch that a run or load brought; null otherwise
+    file_name: the file that a run or load was given; null otherwise
+    started_at: when the transaction began
+    finished_at: when it was about to commit, or had failed
+    failure: the error, one line; null where it succeeded
+    seconds: time per step, seconds
+    """
+
+    __tablename__ = "runs"
+
+    run_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.gen_random_uuid())
+    command: Mapped[Code]
+    batch_id: Mapped[int | None] = mapped_column(ForeignKey(Batch.batch_id))
+    file_name: Mapped[Code | None]
+    started_at: Mapped[Instant]
+    finished_at: Mapped[Instant]
+    failure: Mapped[Code | None]
+    seconds: Mapped[Json]
+
+    __table_args__ = ({"schema": "raw"},)
+
+
+class CheckResult(Base):
+    """The outcome of a check in a run. One row per run and check.
+
+    run_id: the run that made it
+    name: name of the check
+    severity: error (a run with offending rows is rolled back) or warning
+    offending: number of offending rows
+    samples: up to five of them
+    """
+
+    __tablename__ = "check_results"
+
+    run_id: Mapped[UUID] = mapped_column(ForeignKey(Run.run_id, ondelete="CASCADE"), primary_key=True)
+    name: Mapped[Code] = mapped_column(primary_key=True)
+    severity: Mapped[Code]
+    offending: Mapped[Count]
+    samples: Mapped[Json]
+
+    __table_args__ = (
+        CheckConstraint("severity IN ('error', 'warning')", name="severity_known"),
+        {"schema": "raw"},
+    )
+
+
+class MartBuild(Base):
+    """How each mart was built last. One row per mart that was ever built.
+
+    mart: name of the mart's table
+    fingerprint: SHA-256 of the query and rules it was built by; null where it must be built in full
+    built_at: when
+    method: full or incremental
+    reason: why that method
+    """
+
+    __tablename__ = "builds"
+
+    mart: Mapped[Code] = mapped_column(primary_key=True)
+    fingerprint: Mapped[Code | None]
+    built_at: Mapped[Instant]
+    method: Mapped[Code]
+    reason: Mapped[Code]
+
+    __table_args__ = ({"schema": "mart"},)

@@ -1,0 +1,258 @@
+"""The checks: each a named select of offending rows. Empty is good.
+
+A run checks what it brought and what that leads to; ``minidw check`` reads all of the history. The
+marts are held against the control totals of staging, so that a run need not add up the history.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Date,
+    Integer,
+    Subquery,
+    and_,
+    exists,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.orm import InstrumentedAttribute
+
+from minidw.schema.ledger import Batch
+from minidw.schema.mart import Mart, Measure, counts_as_revenue, rule
+from minidw.schema.marts import CustomerSegments, all_marts
+from minidw.schema.raw import OrderDelivered
+from minidw.schema.staging import OrderLine, OrderRejected, OrderTotal
+from minidw.schema.vocabulary import SEGMENTS
+from minidw.settings import Settings
+from minidw.transforms.constructs import Query, both_ways, trimmed
+from minidw.transforms.marts import is_derived, measures
+from minidw.transforms.replay import is_pruned
+from minidw.transforms.staging import totals_of_lines
+
+SAMPLES = 5
+
+
+@dataclass(frozen=True)
+class Check:
+    """A named select of offending rows; one of severity ``error`` stops a run before its commit."""
+
+    name: str
+    severity: Literal["error", "warning"]
+    offending: Query
+
+
+@dataclass(frozen=True)
+class Checked:
+    """The outcome of a check: how many rows offend, and up to five of them."""
+
+    name: str
+    severity: str
+    offending: int
+    samples: list[dict[str, Any]]
+
+    @property
+    def failed(self) -> bool:
+        return self.severity == "error" and self.offending > 0
+
+
+def checks(*, all_batches: bool) -> list[Check]:
+    """The seeds of trust, in the order of the layers; over all batches, or those bound as ``batch_ids``."""
+    return _checks_of(all_marts(), all_batches)
+
+
+@cache
+def _checks_of(_marts: tuple[type[Mart], ...], all_batches: bool) -> list[Check]:
+    """Built once for the marts that there are."""
+
+    def of_batches(table: Any) -> ColumnElement[bool]:
+        return true() if all_batches else table.batch_id.in_(rule("batch_ids", Integer, many=True))
+
+    found = [
+        Check("raw_has_rows", "warning", batches_without_rows().where(of_batches(Batch))),
+        Check("raw_has_order_ids", "warning", rows_without_order_id().where(of_batches(OrderDelivered))),
+        Check("batches_add_up", "error", batches_not_adding_up(of_batches)),
+        Check("staging_covers_batches", "error", batches_not_covered(of_batches)),
+        Check("amounts_positive", "error", amounts_not_positive().where(of_batches(OrderLine))),
+        Check("dates_in_range", "error", dates_out_of_range().where(of_batches(OrderLine))),
+        Check("marts_populated", "error", marts_without_rows()),
+        Check("segments_known", "error", segments_unknown()),
+        Check("revenue_agrees", "error", totals_differing()),
+    ]
+    if all_batches:
+        found.insert(6, Check("totals_agree", "error", control_totals_differing()))
+    return found
+
+
+def execute_checks(conn: Connection, settings: Settings, batch_ids: list[int] | None = None) -> list[Checked]:
+    """Execute the checks on the given batches, or on everything."""
+    parameters = settings.rules | {"batch_ids": batch_ids or []}
+    results = []
+    for check in checks(all_batches=batch_ids is None):
+        offending = check.offending.subquery("offending")
+        number = conn.execute(select(func.count()).select_from(offending), parameters).scalar_one()
+        rows = conn.execute(select(offending).limit(SAMPLES), parameters).mappings() if number else ()
+        samples = [{name: str(value) for name, value in row.items()} for row in rows]
+        results.append(Checked(check.name, check.severity, number, samples))
+    return results
+
+
+def batches_without_rows() -> Query:
+    """Batches of a file that had a header only."""
+    return select(Batch.batch_id, Batch.file_name).where(Batch.rows_read == 0)
+
+
+def rows_without_order_id() -> Query:
+    """Delivered rows with a blank order id."""
+    return select(OrderDelivered.batch_id, OrderDelivered.source_row).where(
+        trimmed(OrderDelivered.order_id) == ""
+    )
+
+
+def batches_not_adding_up(of_batches: Any) -> Query:
+    """Batches whose rows in raw (unless pruned), or whose fates, are not the rows that were read."""
+    fates = Batch.inserted + Batch.updated + Batch.unchanged + Batch.superseded + Batch.rejected
+    delivered = _rows_by_batch(OrderDelivered, of_batches)
+    return (
+        select(Batch.batch_id, Batch.rows_read, delivered.c.rows, fates.label("fates"))
+        .join_from(Batch, delivered, Batch.batch_id == delivered.c.batch_id, isouter=True)
+        .where(
+            of_batches(Batch),
+            or_(
+                and_(
+                    Batch.pruned_at.is_(None),
+                    Batch.rows_read != func.coalesce(delivered.c.rows, 0) + Batch.malformed,
+                ),
+                and_(Batch.staged_at.is_not(None), fates.is_distinct_from(Batch.rows_read)),
+            ),
+        )
+    )
+
+
+def batches_not_covered(of_batches: Any) -> Query:
+    """Batches whose rejects or order lines are not those of the ledger.
+
+    Later batches replace order lines of earlier ones, so only the newest has all of its own.
+    """
+    held, rejected = _rows_by_batch(OrderLine, of_batches), _rows_by_batch(OrderRejected, of_batches)
+    staged = Batch.inserted + Batch.updated
+    lines, rejects = func.coalesce(held.c.rows, 0), func.coalesce(rejected.c.rows, 0) + Batch.malformed
+    newest = select(func.max(Batch.batch_id)).where(Batch.staged_at.is_not(None)).scalar_subquery()
+    return (
+        select(
+            Batch.batch_id,
+            Batch.rejected,
+            rejects.label("rejects"),
+            staged.label("staged"),
+            lines.label("order_lines"),
+        )
+        .join_from(Batch, held, Batch.batch_id == held.c.batch_id, isouter=True)
+        .join(rejected, Batch.batch_id == rejected.c.batch_id, isouter=True)
+        .where(
+            of_batches(Batch),
+            Batch.staged_at.is_not(None),
+            or_(Batch.rejected != rejects, lines > staged, and_(Batch.batch_id == newest, lines != staged)),
+        )
+    )
+
+
+def amounts_not_positive() -> Query:
+    """Order lines with a price, quantity or amount not above zero, or an amount not price * quantity."""
+    return select(OrderLine.order_id, OrderLine.line_number, OrderLine.total_amount).where(
+        or_(
+            OrderLine.price <= 0,
+            OrderLine.quantity <= 0,
+            OrderLine.total_amount <= 0,
+            OrderLine.total_amount != OrderLine.price * OrderLine.quantity,
+        )
+    )
+
+
+def dates_out_of_range() -> Query:
+    """Order lines outside ORDER_DATE_MIN..ORDER_DATE_MAX; those of pruned batches were judged for good."""
+    return select(OrderLine.order_id, OrderLine.line_number, OrderLine.order_timestamp).where(
+        not_(is_pruned(OrderLine)),
+        or_(
+            OrderLine.order_timestamp < rule("order_date_min", Date),
+            OrderLine.order_timestamp >= rule("order_date_end", Date),
+        ),
+    )
+
+
+def control_totals_differing() -> Query:
+    """Control totals that staging does not add up to, and the other way round."""
+    kept = select(OrderTotal.status, OrderTotal.order_lines, OrderTotal.quantity, OrderTotal.total_amount)
+    return both_ways(kept, totals_of_lines(), order_by=("status",))
+
+
+def marts_without_rows() -> Query:
+    """Marts that are empty although their source has rows for them."""
+
+    def empty(mart: type[Mart]) -> Query:
+        rows = exists().select_from(mart.source)
+        if mart.condition is not None:
+            rows = rows.where(mart.condition(mart.source))
+        name = literal(mart.__tablename__).label("mart")
+        return select(name).where(rows, not_(exists().select_from(mart)))
+
+    return select(union_all(*(empty(mart) for mart in all_marts())).subquery("empty"))
+
+
+def segments_unknown() -> Query:
+    """Customers in a segment that is none of VIP, High, Medium and Low."""
+    segment = CustomerSegments.segment
+    return select(CustomerSegments.customer_id, segment).where(segment.not_in(SEGMENTS))
+
+
+def totals_differing() -> Query:
+    """Sums and counts of marts that are not the control totals of staging; segments that lost value."""
+
+    def compared(mart: type[Mart], name: str, expected: Any, where: ColumnElement[bool]) -> Query:
+        source = expected.class_
+        return select(
+            literal(f"{mart.__tablename__}.{name}").label("total"),
+            select(func.coalesce(func.sum(getattr(mart, name)), 0)).scalar_subquery().label("in_mart"),
+            select(func.coalesce(func.sum(expected), 0)).select_from(source).where(where)
+            .scalar_subquery().label("in_source"),
+        )  # fmt: skip
+
+    segments = compared(CustomerSegments, "lifetime_value", CustomerSegments.source.lifetime_value, true())
+    totals = [
+        compared(mart, name, control, counts_as_revenue(OrderTotal) if mart.condition else true())
+        for mart in all_marts()
+        for name, measure in measures(mart).items()
+        if (control := _control_total(mart, measure)) is not None
+    ]
+    both = union_all(*totals, segments).subquery("both")
+    return select(both).where(both.c.in_mart != both.c.in_source)
+
+
+def _control_total(mart: type[Mart], measure: Measure) -> InstrumentedAttribute[Any] | None:
+    """The control total that a column of a mart must add up to, where there is one."""
+    if is_derived(mart) or mart.condition not in (None, counts_as_revenue):
+        return None
+    match measure.role.value:
+        case "count":
+            return OrderTotal.order_lines
+        case "total" if measure.expression is not None:
+            summed: Any = measure.expression(OrderLine)
+            if summed is OrderLine.total_amount:
+                return OrderTotal.total_amount
+            if summed is OrderLine.quantity:
+                return OrderTotal.quantity
+    return None
+
+
+def _rows_by_batch(
+    table: type[OrderDelivered] | type[OrderLine] | type[OrderRejected], of_batches: Any
+) -> Subquery:
+    counted = select(table.batch_id, func.count().label("rows")).where(of_batches(table))
+    return counted.group_by(table.batch_id).subquery()

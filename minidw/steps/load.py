@@ -1,0 +1,205 @@
+"""CSV → raw: COPY into the landing table, then into the table of all batches."""
+
+import re
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Protocol
+
+import psycopg2
+from psycopg2 import sql
+from sqlalchemy import Connection, Insert, column, delete, func, insert, literal, select, table, text
+from sqlalchemy.dialects.postgresql import JSONB, array
+from sqlalchemy.types import Integer, Text
+
+from minidw.database import lock_at_once
+from minidw.errors import BadFileError
+from minidw.feed.survey import Feed
+from minidw.schema.ledger import Batch
+from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
+from minidw.schema.vocabulary import RAW_COLUMNS
+from minidw.transforms.constructs import Query, insert_from, next_id, nfc, trimmed
+
+COPY_CHUNK = 256 * 1024
+BAD_COPY_FILE_FORMAT = "22P04"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a load did. ``skipped``: the same bytes are there already, as batch ``batch_id``.
+
+    ``malformed`` of the ``rows_read`` were broken lines, set aside.
+    """
+
+    batch_id: int
+    file: str
+    rows_read: int
+    malformed: int = 0
+    skipped: bool = False
+
+
+def load(
+    conn: Connection,
+    feed: Feed,
+    *,
+    force: bool = False,
+    number_lines: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Loaded:
+    """Bring a surveyed file into raw as one batch, unless its bytes are there already.
+
+    Raises BadFileError for what only COPY can find; the transaction is to be rolled back then.
+    """
+    known = conn.scalar(select(func.min(Batch.batch_id)).where(Batch.sha256 == feed.sha256))
+    if known is not None and not force:
+        return Loaded(known, feed.name, feed.rows + feed.malformed, feed.malformed, skipped=True)
+    _empty_landing(conn)
+    conn.execute(restart_numbering())
+    try:
+        with conn.begin_nested():
+            copied = copy_file(conn, feed, progress)
+    except BadFileError:
+        conn.execute(restart_numbering())
+        raise
+    if copied != feed.rows:
+        raise BadFileError(feed.name, "ROW_COUNT", f"{feed.rows} rows were counted but {copied} copied")
+    batch_id: int = conn.execute(
+        insert(Batch)
+        .values(
+            batch_id=next_id(Batch.batch_id),
+            file_name=feed.name,
+            sha256=feed.sha256,
+            forced=known is not None,
+            file_bytes=feed.size,
+            header={ours: theirs for theirs, ours in zip(feed.header, feed.columns, strict=True) if ours},
+            numbered_lines=number_lines,
+            load_date=func.current_date(),
+            rows_read=copied + feed.malformed,
+            malformed=feed.malformed,
+        )
+        .returning(Batch.batch_id)
+    ).scalar_one()
+    conn.execute(insert_delivered(batch_id, number_lines=number_lines))
+    conn.execute(restart_numbering())
+    if feed.malformed:
+        _copy_malformed(conn, feed, batch_id)
+    return Loaded(batch_id, feed.name, copied + feed.malformed, feed.malformed)
+
+
+def restart_numbering() -> Query:
+    """Number the rows of the landing table from 1; after each load too, as no sequence is rolled back."""
+    return select(func.setval("raw.orders_raw_source_row_seq", 1, False))
+
+
+def insert_delivered(batch_id: int, *, number_lines: bool) -> Insert:
+    """The landing table into the table of all batches."""
+    landed = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
+    if number_lines:
+        line = func.row_number().over(
+            partition_by=nfc(trimmed(OrderLanded.order_id)), order_by=OrderLanded.source_row
+        )
+        landed["line_number"] = line.cast(Text)
+    query = select(
+        literal(batch_id, Integer).label("batch_id"),
+        OrderLanded.source_row,
+        func.current_date().label("load_date"),
+        *(value.label(name) for name, value in landed.items()),
+    )
+    return insert_from(OrderDelivered, query)
+
+
+def _empty_landing(conn: Connection) -> None:
+    """By TRUNCATE, whose cost does not grow with the rows; by DELETE where a reader would make it wait."""
+    if lock_at_once(conn, OrderLanded):
+        conn.execute(text("TRUNCATE raw.orders_raw"))
+    else:
+        conn.execute(delete(OrderLanded))
+
+
+def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | None) -> int:
+    """COPY the file into the landing table by the names of its header; returns the rows copied."""
+    if None not in feed.columns:
+        columns = [name for name in feed.columns if name]
+        return _copy_into(conn, feed, sql.Identifier("raw", "orders_raw"), columns, progress)
+    # Columns that raw does not name pass through a temporary table of the file's own shape.
+    places = [f"c{position}" for position in range(len(feed.columns))]
+    arrival = table("orders_arriving", column("source_row"), *(column(place, Text) for place in places))
+    conn.execute(
+        text(
+            f"CREATE TEMPORARY TABLE {arrival.name} (source_row bigint GENERATED ALWAYS AS IDENTITY, "
+            + ", ".join(f"{place} text" for place in places)
+            + ")"
+        )
+    )
+    copied = _copy_into(conn, feed, sql.Identifier(arrival.name), places, progress)
+    named = {name: arrival.c[place] for name, place in zip(feed.columns, places, strict=True) if name}
+    others = [
+        (theirs, arrival.c[place])
+        for theirs, ours, place in zip(feed.header, feed.columns, places, strict=True)
+        if ours is None
+    ]
+    extra = func.jsonb_object(
+        array([literal(theirs) for theirs, _ in others]), array([value for _, value in others]), type_=JSONB
+    )
+    query = select(
+        arrival.c.source_row, *(value.label(name) for name, value in named.items()), extra.label("extra")
+    )
+    conn.execute(insert_from(OrderLanded, query))
+    conn.execute(text(f"DROP TABLE {arrival.name}"))
+    return copied
+
+
+def _copy_malformed(conn: Connection, feed: Feed, batch_id: int) -> None:
+    """The lines that were set aside into their table, by way of a temporary one: no batch was known then."""
+    arrival = table("lines_arriving", column("line"), column("code"), column("text"))
+    conn.execute(text(f"CREATE TEMPORARY TABLE {arrival.name} (line bigint, code text, text text)"))
+    with feed.open_malformed() as stream, closing(conn.connection.cursor()) as cursor:
+        cursor.copy_expert(
+            f"COPY {arrival.name} FROM STDIN (FORMAT csv, ENCODING 'UTF8')", stream, COPY_CHUNK
+        )
+    lines = select(literal(batch_id, Integer).label("batch_id"), *arrival.c)
+    conn.execute(insert_from(LineMalformed, lines))
+    conn.execute(text(f"DROP TABLE {arrival.name}"))
+
+
+class _Readable(Protocol):
+    def read(self, size: int = -1, /) -> bytes: ...
+
+
+class _Watched:
+    """A stream that remembers the error it raised: psycopg2 reports it as text alone."""
+
+    def __init__(self, stream: _Readable) -> None:
+        self.stream = stream
+        self.error: BaseException | None = None
+
+    def read(self, size: int = -1, /) -> bytes:
+        try:
+            return self.stream.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
+
+
+def _copy_into(
+    conn: Connection,
+    feed: Feed,
+    target: sql.Identifier,
+    columns: list[str],
+    progress: Callable[[int], None] | None,
+) -> int:
+    statement = sql.SQL(
+        "COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, DELIMITER {}, ENCODING 'UTF8')"
+    ).format(target, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Literal(feed.format.delimiter))
+    with feed.open(progress) as stream, closing(conn.connection.cursor()) as cursor:
+        watched = _Watched(stream)
+        try:
+            cursor.copy_expert(statement, watched, COPY_CHUNK)
+        except psycopg2.Error as error:
+            if watched.error is not None:
+                raise watched.error from None
+            if error.pgcode == BAD_COPY_FILE_FORMAT:
+                place = re.search(r"\d+", error.diag.context or "")
+                raise feed.explain(int(place[0]) if place else None) from None
+            raise
+        return int(cursor.rowcount)

@@ -1,0 +1,32 @@
+"""Old batches out of raw: their rows go, the ledger's line, staging and the marts stay."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from minidw.schema.ledger import Batch
+from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
+
+
+@dataclass(frozen=True)
+class Pruned:
+    """The batches whose rows were removed from raw, and how many rows those were."""
+
+    batch_ids: list[int]
+    rows: int
+
+
+def remove_rows(conn: Connection, before: date) -> Pruned:
+    """Remove the raw rows of the batches that were loaded before a day (UTC) and have reached the marts."""
+    due = select(Batch.batch_id).where(
+        Batch.load_date < before, Batch.built_at.is_not(None), Batch.pruned_at.is_(None)
+    )
+    batch_ids = list(conn.scalars(due.order_by(Batch.batch_id)))
+    rows = conn.execute(delete(OrderDelivered).where(OrderDelivered.batch_id.in_(batch_ids))).rowcount
+    conn.execute(delete(LineMalformed).where(LineMalformed.batch_id.in_(batch_ids)))
+    if conn.scalar(select(func.max(Batch.batch_id))) in batch_ids:
+        conn.execute(delete(OrderLanded))
+    pruned = update(Batch).where(Batch.batch_id.in_(batch_ids))
+    conn.execute(pruned.values(pruned_at=func.clock_timestamp()))
+    return Pruned(batch_ids, rows)

@@ -1,0 +1,231 @@
+"""raw → staging: a batch staged once, or all of them judged again when the rules have changed."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, delete, exists, func, select, update
+
+from minidw.database import lock_at_once, owns
+from minidw.errors import BadFileError
+from minidw.schema.ledger import Batch, MartBuild
+from minidw.schema.staging import OrderLine, OrderTotal
+from minidw.schema.vocabulary import Fates
+from minidw.settings import Settings
+from minidw.transforms import replay, staging
+from minidw.transforms.constructs import analyze
+from minidw.transforms.parse import Scope
+from minidw.transforms.rules import rules_fingerprint
+
+
+@dataclass(frozen=True)
+class Staged:
+    """What a stage made of a batch: rows by fate, and rejected rows by reason."""
+
+    batch_id: int
+    file: str
+    rows_read: int
+    inserted: int
+    updated: int
+    unchanged: int
+    superseded: int
+    rejected: int
+    reasons: dict[str, int]
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """What judging every batch again made of staging: the order lines that appeared and ceased.
+
+    ``pruned`` batches have no rows in raw any more; what staging has of them stands as it was judged.
+    """
+
+    reason: str
+    batches: int
+    appeared: int
+    ceased: int
+    rejected: int
+    pruned: int
+
+
+def stage(
+    conn: Connection, settings: Settings, *, again: bool = False, landed: int | None = None
+) -> tuple[Replayed | None, list[Staged]]:
+    """Stage every batch that is not staged yet, in the order of loading.
+
+    Where the rules are no longer those by which earlier batches were judged, those are judged again first;
+    ``again``: even where they are. ``landed``: the batch that this transaction brought into the landing
+    table.
+    Raises BadFileError where a batch has more rejects than the settings allow.
+    """
+    rules = rules_fingerprint(settings.rules)
+    replayed = None
+    if again or conn.scalar(select(exists().where(replay.to_replay, Batch.rules != rules))):
+        replayed = _replay(conn, settings, rules, "asked for" if again else "the rules of staging changed")
+    waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None)).order_by(Batch.batch_id)
+    return replayed, [
+        _stage_batch(conn, settings, rules, batch, landed=batch["batch_id"] == landed)
+        for batch in conn.execute(waiting).mappings().all()
+    ]
+
+
+def judge_again(conn: Connection, parameters: dict[str, Any], scope: Scope = Scope.ALL) -> None:
+    """Fill the temporary table of a stage with the judged rows of all staged batches, or of a sample."""
+    conn.execute(staging.create_incoming(scope), parameters)
+    conn.execute(replay.insert_pruned(scope), parameters)
+    conn.execute(analyze(staging.incoming))
+
+
+def _stage_batch(
+    conn: Connection, settings: Settings, rules: str, batch: RowMapping, *, landed: bool
+) -> Staged:
+    parameters = {"batch_id": batch["batch_id"], **settings.rules}
+    # Lines are numbered on the way from the landing table to the history.
+    scope = Scope.LANDED if landed and not batch["numbered_lines"] else Scope.BATCH
+    conn.execute(staging.create_incoming(scope), parameters)
+    rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
+    reasons = _count_reasons(conn, parameters) if rejected else {}
+    if rejected > batch["rows_read"] * settings.max_reject_ratio:
+        raise _too_many_rejects(batch, rejected, reasons, settings)
+    # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
+    superseded = conn.execute(staging.delete_superseded()).rowcount
+    is_first = not conn.scalar(select(exists().select_from(OrderLine)))
+    applied = _fill(conn) if is_first else _apply_batch(conn)
+    conn.execute(staging.drop_temporary())
+    fates = Fates(
+        # A line that ceased was replaced by one of those that appeared.
+        inserted=applied.appeared - applied.ceased,
+        updated=applied.ceased,
+        unchanged=applied.unchanged,
+        superseded=superseded,
+        rejected=rejected,
+    )
+    this_batch = update(Batch).where(Batch.batch_id == batch["batch_id"])
+    conn.execute(this_batch.values(staged_at=func.clock_timestamp(), rules=rules, **asdict(fates)))
+    return Staged(
+        batch_id=batch["batch_id"],
+        file=batch["file_name"],
+        rows_read=batch["rows_read"],
+        **asdict(fates),
+        reasons=reasons,
+        hints=(*_date_hint(reasons, settings), *_line_hint(batch, superseded)),
+    )
+
+
+def _count_reasons(conn: Connection, parameters: dict[str, Any]) -> dict[str, int]:
+    """Malformed lines of the batch by code, then its rejected rows by reason, most frequent first."""
+    counts: dict[str, int] = {}
+    for query in (staging.malformed_codes(), staging.reject_reasons()):
+        counts |= dict(conn.execute(query, parameters).all())
+    return counts
+
+
+def _too_many_rejects(
+    batch: RowMapping, rejected: int, reasons: dict[str, int], settings: Settings
+) -> BadFileError:
+    counts = ", ".join(f"{reason} {rows}" for reason, rows in reasons.items())
+    return BadFileError(
+        batch["file_name"],
+        "TOO_MANY_REJECTS",
+        f"{rejected} of {batch['rows_read']} rows rejected ({counts}); nothing was stored;"
+        f" MAX_REJECT_RATIO is {settings.max_reject_ratio}"
+        + "".join(f"; {hint}" for hint in _date_hint(reasons, settings)),
+    )
+
+
+@dataclass(frozen=True)
+class _Applied:
+    """How many order lines appeared, ceased, and were as staged already."""
+
+    appeared: int
+    ceased: int = 0
+    unchanged: int = 0
+
+
+def _apply_batch(conn: Connection) -> _Applied:
+    """Queue as changes what a batch differs in from staging, and make them."""
+    conn.execute(analyze(staging.incoming))
+    stage = _next_stage(conn)
+    ceased, unchanged = _compare(conn, stage, by=staging.VALUES)
+    return _Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
+
+
+def _apply_replay(conn: Connection) -> _Applied:
+    """Queue as changes what all batches, judged again, differ in from staging, and make them."""
+    stage = _next_stage(conn)
+    vanished = conn.execute(replay.insert_vanished(), stage).rowcount
+    # The same values may now come from another delivery: then that is where the line comes from.
+    replaced, unchanged = _compare(conn, stage, by=(*staging.VALUES, *staging.ORIGIN))
+    ceased = vanished + replaced
+    return _Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
+
+
+def _next_stage(conn: Connection) -> dict[str, int]:
+    return {"stage": conn.execute(select(staging.next_stage())).scalar_one()}
+
+
+def _compare(conn: Connection, stage: dict[str, int], *, by: tuple[str, ...]) -> tuple[int, int]:
+    """Leave in ``incoming`` what is new or differs; returns how many lines cease and are unchanged."""
+    if not conn.execute(staging.create_held()).rowcount:
+        return 0, 0
+    conn.execute(analyze(staging.held))
+    unchanged = conn.execute(staging.delete_unchanged(by=by)).rowcount
+    return conn.execute(staging.insert_ceased(), stage).rowcount, unchanged
+
+
+def _carry_out(conn: Connection, stage: dict[str, int], ceased: int) -> int:
+    """Replace the lines that cease by those of ``incoming``; returns how many appeared."""
+    appeared = conn.execute(staging.insert_appeared(), stage).rowcount
+    if ceased:
+        conn.execute(staging.delete_ceased(), stage)
+    conn.execute(staging.insert_lines())
+    conn.execute(staging.merge_totals(), stage)
+    return appeared
+
+
+def _fill(conn: Connection) -> _Applied:
+    """The first lines of a warehouse need no queue: the marts have nothing yet and are built in full.
+
+    The indexes come after the rows, where we may build them and nobody is reading.
+    """
+    alone = owns(conn, OrderLine) and lock_at_once(conn, OrderLine)
+    for statement in staging.drop_indexes() if alone else ():
+        conn.execute(statement)
+    appeared = conn.execute(staging.insert_lines()).rowcount
+    for statement in staging.create_indexes() if alone else ():
+        conn.execute(statement)
+    conn.execute(staging.analyze_lines())
+    conn.execute(delete(OrderTotal))
+    conn.execute(staging.count_totals())
+    conn.execute(update(MartBuild).values(fingerprint=None))
+    return _Applied(appeared)
+
+
+def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
+    """Judge every staged batch again; what staging then holds differently becomes changes."""
+    judge_again(conn, settings.rules)
+    conn.execute(replay.delete_rejected())
+    rejected = conn.execute(staging.insert_rejected()).rowcount
+    conn.execute(replay.recount_batches())
+    conn.execute(replay.delete_outdated())
+    applied = _apply_replay(conn)
+    conn.execute(staging.drop_temporary())
+    batches = conn.execute(update(Batch).where(replay.to_replay).values(rules=rules)).rowcount
+    pruned = conn.scalar(select(func.count()).where(Batch.pruned_at.is_not(None))) or 0
+    return Replayed(reason, batches, applied.appeared, applied.ceased, rejected, pruned)
+
+
+def _date_hint(reasons: dict[str, int], settings: Settings) -> list[str]:
+    if "OUT_OF_RANGE_DATE" not in reasons:
+        return []
+    first, last = settings.order_date_min, settings.order_date_max
+    return [f"the range of dates is ORDER_DATE_MIN {first} to ORDER_DATE_MAX {last}"]
+
+
+def _line_hint(batch: RowMapping, superseded: int) -> list[str]:
+    if not superseded or "line_number" in batch["header"] or batch["numbered_lines"]:
+        return []
+    return [
+        f"{superseded} rows were superseded by a later row of the same order;"
+        " where the rows of an order are its lines, load with --number-lines"
+    ]

