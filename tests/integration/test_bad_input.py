@@ -1,4 +1,4 @@
-"""Bad input, end to end: each row of the catalogue a file and what a run makes of it."""
+"""Bad input, end to end: each row of the catalogue, docs/bad-input.md, a file and what a run makes of it."""
 
 import csv
 import gzip
@@ -17,6 +17,7 @@ import minidw
 from minidw import BadFileError, Batch, Format, OrderLine, OrderRejected, Settings
 from minidw.feed import scan
 from minidw.feed.survey import survey
+from tests.support import catalogue
 from tests.support.feeds import DEFAULTS
 from tests.support.texts import CRLF, FILE, HEADER, ROW, row
 
@@ -217,6 +218,13 @@ CASES: dict[str, tuple[Outcome, list[bytes]]] = {
     ),
     "47-inert-parameters": (accepted(customer_id="%s :x %(y)s"), [one(customer_id="%s :x %(y)s")]),
 }  # fmt: skip
+# What these are about is more than a file; each has a test of its own below.
+OF_MORE_THAN_A_FILE = {
+    30: {("A", "")},
+    48: {("F", "FILE_CHANGED")},
+    49: {("F", "NOT_A_FILE"), ("F", "UNREADABLE"), ("F", "NOT_FOUND")},
+    50: {("F", "TOO_MANY_REJECTS")},
+}
 INPUTS = [
     pytest.param(content, outcome, id=f"{name}-{number}")
     for name, (outcome, contents) in CASES.items()
@@ -238,10 +246,21 @@ def test_bad_input(conn: Connection, path: Path, content: bytes, outcome: Outcom
     assert {name: met.get(name) for name in outcome} == outcome
 
 
-def test_every_row_of_the_catalogue_is_tried() -> None:
-    """Rows 30 and 48 to 50 are not about one file; they have tests of their own, below."""
-    tried = {int(name[:2]) for name in CASES}
-    assert tried == set(range(1, 48)) - {30}
+def answer(outcome: Outcome) -> set[tuple[str, str]]:
+    """An outcome as the catalogue has it."""
+    if "code" in outcome:
+        return {("F", outcome["code"])}
+    return {("R", reason) for reason in outcome.get("reasons", ())} or {("A", "")}
+
+
+def test_every_case_of_the_catalogue_is_tried_and_every_case_tried_is_in_it() -> None:
+    tried: dict[int, set[tuple[str, str]]] = {}
+    for name, (outcome, _) in CASES.items():
+        tried.setdefault(int(name[:2]), set()).update(answer(outcome))
+    for number, answers in OF_MORE_THAN_A_FILE.items():
+        assert any(name.startswith(f"test_{number}_") for name in globals())
+        tried[number] = answers
+    assert tried == catalogue.cases()
 
 
 def test_20_a_delimiter_can_be_named(conn: Connection, path: Path) -> None:

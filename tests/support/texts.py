@@ -22,7 +22,7 @@ def read(feed: Feed, size: int = 4096) -> bytes:
 
 
 ACCEPTED = [
-    # case of BAD_INPUT.md, file, rows
+    # case of docs/bad-input.md, file, rows
     ("4 a byte order mark", b"\xef\xbb\xbf" + FILE, 1),
     ("7 \\. in quotes, \\N", FILE + row(b'"\n\\.\n"') + row(b"\\N") + row(b"\\.") + row(b'"\\."'), 5),
     ("11 blank last lines", FILE + b"\n\n\n", 1),

@@ -37,7 +37,7 @@ def refusal(path: Path, content: bytes, format: Format | None = None) -> BadFile
 
 
 REFUSED = [
-    # case of BAD_INPUT.md, file, code, line
+    # case of docs/bad-input.md, file, code, line
     ("1 a NUL byte", FILE + row(b"a\0b"), "NUL_BYTE", 3),
     ("1 a NUL byte within quotes", FILE + row(b'"a\nb\0"'), "NUL_BYTE", 4),
     ("2 Latin-1", FILE + row(b"caf\xe9"), "ENCODING", 3),

@@ -1,0 +1,62 @@
+"""The pages are true: links and files that they name lead somewhere, and no code or reason is missing."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support import catalogue
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+REFUSING = ("BadFileError", "_refuse")
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as GitHub spells them."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_file_that_a_page_names_is_there(page: Path) -> None:
+    named = re.findall(r"`((?:minidw|tests|migrations|benchmarks|docs)/[\w./-]*)`", page.read_text("utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+def codes_of_refusals() -> set[str]:
+    """Every code that the code refuses a file with."""
+    found = set()
+    for path in (ROOT / "minidw").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(REFUSING):
+                texts = [str(value.value) for value in node.args if isinstance(value, ast.Constant)]
+                found |= {text for text in texts if re.fullmatch(r"[A-Z]+(_[A-Z]+)*", text)}
+    return found
+
+
+def reasons_to_reject() -> set[str]:
+    """Every reason that the rules know: the constants of their text in capitals."""
+    tree = ast.parse((ROOT / "minidw" / "transforms" / "rules.py").read_text("utf-8"))
+    pairs = [node.elts[0] for node in ast.walk(tree) if isinstance(node, ast.Tuple) and len(node.elts) == 2]
+    texts = [first.value for first in pairs if isinstance(first, ast.Constant)]
+    return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z]+_[A-Z_]+", text)}
+
+
+def test_every_code_and_reason_is_in_the_catalogue_of_bad_input_and_no_other() -> None:
+    settings = {"ORDER_DATE_MIN", "ORDER_DATE_MAX", "MAX_REJECT_RATIO", "XST", "J"}
+    listed = set(catalogue.CODE.findall(catalogue.CATALOGUE)) - settings
+    assert len(reasons_to_reject()) > 10
+    assert listed == codes_of_refusals() | reasons_to_reject()
