@@ -14,13 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from minidw.database import bound, transaction
 from minidw.engine import Bind
-from minidw.errors import (
-    CheckFailedError,
-    ConnectionLostError,
-    DatabaseError,
-    MinidwError,
-    WarehouseBusyError,
-)
+from minidw.errors import CheckFailedError, DatabaseError, MinidwError, WarehouseBusyError
 from minidw.feed.format import Format
 from minidw.feed.survey import Feed, survey
 from minidw.schema.ledger import Batch, CheckResult, Run
@@ -37,17 +31,42 @@ RECONNECT_SECONDS = 5.0
 
 @dataclass
 class Result:
-    """What a command did, in one commit."""
+    """What a command did, in one commit; the steps that it does not have are empty.
+
+    ``replayed`` is None unless earlier batches were judged again; ``seconds`` is the time per step.
+    """
 
     command: str
     file: str | None = None
-    loaded: Loaded | None = None
+    _loaded: Loaded | None = None
     replayed: Replayed | None = None
     staged: list[Staged] = field(default_factory=list)
     built: list[Built] = field(default_factory=list)
     checked: list[Checked] = field(default_factory=list)
-    pruned: Pruned | None = None
+    _pruned: Pruned | None = None
     seconds: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def loaded(self) -> Loaded:
+        """What the load did; AttributeError after a command that loads no file."""
+        if self._loaded is None:
+            raise AttributeError(f"{self.command} loads no file: its result has no 'loaded'")
+        return self._loaded
+
+    @loaded.setter
+    def loaded(self, loaded: Loaded) -> None:
+        self._loaded = loaded
+
+    @property
+    def pruned(self) -> Pruned:
+        """What was pruned; AttributeError after every other command."""
+        if self._pruned is None:
+            raise AttributeError(f"{self.command} prunes nothing: its result has no 'pruned'")
+        return self._pruned
+
+    @pruned.setter
+    def pruned(self, pruned: Pruned) -> None:
+        self._pruned = pruned
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -57,8 +76,8 @@ class Result:
         self.seconds[name] = round(time.perf_counter() - start, 3)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, ready for JSON."""
-        return asdict(self)
+        """Plain data, ready for JSON; null for what the command does not do."""
+        return {name.removeprefix("_"): value for name, value in asdict(self).items()}
 
 
 def run(
@@ -80,9 +99,11 @@ def run(
     """
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
-    with _attempt("run", bind, settings, wait=wait, file=feed.name) as (conn, result):
+
+    def work(conn: Connection, result: Result) -> None:
         all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
-    return result
+
+    return _attempt("run", work, bind, settings, wait=wait, file=feed.name)
 
 
 def load_raw(
@@ -99,9 +120,12 @@ def load_raw(
     """Load a CSV file into raw as one batch. Raises BadFileError or DatabaseError; nothing is stored then."""
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
-    with _attempt("load", bind, settings, wait=wait, file=feed.name) as (conn, result), result.step("load"):
-        result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
-    return result
+
+    def work(conn: Connection, result: Result) -> None:
+        with result.step("load"):
+            result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+
+    return _attempt("load", work, bind, settings, wait=wait, file=feed.name)
 
 
 def build_staging(
@@ -112,9 +136,12 @@ def build_staging(
     Raises BadFileError where too many rows of a batch are rejected.
     """
     settings = settings or Settings.from_env()
-    with _attempt("stage", bind, settings, wait=wait) as (conn, result), result.step("stage"):
-        result.replayed, result.staged = stage(conn, settings, again=replay)
-    return result
+
+    def work(conn: Connection, result: Result) -> None:
+        with result.step("stage"):
+            result.replayed, result.staged = stage(conn, settings, again=replay)
+
+    return _attempt("stage", work, bind, settings, wait=wait)
 
 
 def build_marts(
@@ -122,17 +149,23 @@ def build_marts(
 ) -> Result:
     """Bring the marts up to date with staging; ``full`` builds them from scratch."""
     settings = settings or Settings.from_env()
-    with _attempt("build", bind, settings, wait=wait) as (conn, result), result.step("build"):
-        result.built = build(conn, settings, full=full)
-    return result
+
+    def work(conn: Connection, result: Result) -> None:
+        with result.step("build"):
+            result.built = build(conn, settings, full=full)
+
+    return _attempt("build", work, bind, settings, wait=wait)
 
 
 def run_checks(bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
     """Execute the checks and keep their results. A failed one is in the result, not an exception."""
     settings = settings or Settings.from_env()
-    with _attempt("check", bind, settings, wait=wait) as (conn, result), result.step("check"):
-        result.checked = execute_checks(conn, settings)
-    return result
+
+    def work(conn: Connection, result: Result) -> None:
+        with result.step("check"):
+            result.checked = execute_checks(conn, settings)
+
+    return _attempt("check", work, bind, settings, wait=wait)
 
 
 def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
@@ -142,9 +175,12 @@ def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Setti
     pruned batch can no longer be compared with raw, nor judged again when a rule changes: it stands.
     """
     settings = settings or Settings.from_env()
-    with _attempt("prune", bind, settings, wait=wait) as (conn, result), result.step("prune"):
-        result.pruned = remove_rows(conn, before)
-    return result
+
+    def work(conn: Connection, result: Result) -> None:
+        with result.step("prune"):
+            result.pruned = remove_rows(conn, before)
+
+    return _attempt("prune", work, bind, settings, wait=wait)
 
 
 def all_steps(
@@ -190,11 +226,19 @@ def _check(conn: Connection, settings: Settings) -> list[Checked]:
     return checked
 
 
-@contextmanager
 def _attempt(
-    command: str, bind: Bind, settings: Settings, *, wait: bool, file: str | None = None
-) -> Iterator[tuple[Connection, Result]]:
-    """One transaction and its line in the ledger: written with it, or on its own where it failed."""
+    command: str,
+    work: Callable[[Connection, Result], None],
+    bind: Bind,
+    settings: Settings,
+    *,
+    wait: bool,
+    file: str | None = None,
+) -> Result:
+    """Do the work in one transaction, with its line in the ledger; of a failure the line is written alone.
+
+    In a transaction of the caller's own a failure is the caller's: the ledger is left as it was.
+    """
     result = Result(command, file)
     line: dict[str, Any] = {
         "run_id": uuid4(),
@@ -202,23 +246,33 @@ def _attempt(
         "file_name": file,
         "started_at": datetime.now(UTC),
     }
+    at_commit = False
     with bound(bind, settings) as target:
         try:
             with transaction(target, settings, wait=wait) as conn:
-                yield conn, result
-                batch_id = result.loaded.batch_id if result.loaded else None
-                conn.execute(_ledger_line(line, batch_id=batch_id, seconds=result.seconds))
-                if result.checked:
-                    conn.execute(
-                        insert(CheckResult),
-                        [{"run_id": line["run_id"], **asdict(outcome)} for outcome in result.checked],
-                    )
-        except (Exception, KeyboardInterrupt) as error:
-            if isinstance(target, Engine) and not isinstance(error, WarehouseBusyError):
-                if isinstance(error, ConnectionLostError) and _is_committed(target, settings, line["run_id"]):
-                    return
-                _note_failure(target, line | {"seconds": result.seconds}, error)
+                work(conn, result)
+                _record(conn, line, result)
+                at_commit = True
+        except WarehouseBusyError:
             raise
+        except (Exception, KeyboardInterrupt) as error:
+            if not isinstance(target, Engine):
+                raise
+            # All was done but the commit, whose answer did not come: the ledger has the line or has it not.
+            in_doubt = at_commit and isinstance(error, Exception)
+            if not (in_doubt and _is_committed(target, settings, line["run_id"])):
+                _note_failure(target, line | {"seconds": result.seconds}, error)
+                raise
+    return result
+
+
+def _record(conn: Connection, line: dict[str, Any], result: Result) -> None:
+    """The line of a success in the ledger, and what its checks found."""
+    batch_id = result.loaded.batch_id if result.file is not None else None
+    conn.execute(_ledger_line(line, batch_id=batch_id, seconds=result.seconds))
+    if result.checked:
+        checked = [{"run_id": line["run_id"], **asdict(outcome)} for outcome in result.checked]
+        conn.execute(insert(CheckResult), checked)
 
 
 def _is_committed(engine: Engine, settings: Settings, run_id: UUID) -> bool:

@@ -48,7 +48,7 @@ class Preview:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
-        return asdict(self)
+        return asdict(self) | {"result": self.result.as_dict()}
 
 
 class _RolledBack(Exception):  # noqa: N818 - raised to leave a transaction, not to report anything

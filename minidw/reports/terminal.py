@@ -18,7 +18,7 @@ LONGEST_LIST = 20
 
 def print_result(console: Console, result: Result) -> None:
     """The summary of a command."""
-    if result.loaded is not None:
+    if result.file is not None:
         loaded = result.loaded
         if loaded.skipped:
             console.print(
@@ -56,7 +56,7 @@ def print_result(console: Console, result: Result) -> None:
         ]
         print_rows(console, rows)
     print_checks(console, result.checked)
-    if result.pruned is not None:
+    if result.command == "prune":
         batches = len(result.pruned.batch_ids)
         console.print(f"pruned {batches} batches: {result.pruned.rows:,} rows removed from raw")
     console.print("time: " + ", ".join(f"{step} {seconds:.2f} s" for step, seconds in result.seconds.items()))

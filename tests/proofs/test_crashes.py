@@ -86,7 +86,6 @@ def run_again(path: Path, warehouse: Engine, untroubled: Engine, number: int) ->
     """After a crash: the file is stored or not, and is stored once when it was run again."""
     stored = batches(warehouse) == number
     loaded = minidw.run(path, warehouse).loaded
-    assert loaded is not None
     assert (loaded.batch_id, loaded.skipped) == (number, stored)
     for _ in range(2 if stored else 1):
         minidw.run(path, untroubled)
