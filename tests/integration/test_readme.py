@@ -64,7 +64,7 @@ def run_the_first_command(clone: Path) -> None:
 
 def test_the_second_command_is_what_ci_runs() -> None:
     assert commands()[1].endswith(".venv/bin/pytest")
-    assert "\npytest\n" in (ROOT / ".ci" / "run").read_text()
+    assert "\ntests() {\n  pytest\n}\n" in (ROOT / ".ci" / "run").read_text()
 
 
 def test_every_command_exists_with_its_options() -> None:

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.support import catalogue
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 REFUSING = ("BadFileError", "_refuse")
 
 
@@ -60,3 +61,21 @@ def test_every_code_and_reason_is_in_the_catalogue_of_bad_input_and_no_other() -
     listed = set(catalogue.CODE.findall(catalogue.CATALOGUE)) - settings
     assert len(reasons_to_reject()) > 10
     assert listed == codes_of_refusals() | reasons_to_reject()
+
+
+def ci(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Call the script of what must hold."""
+    return subprocess.run(
+        ["bash", ".ci/run", *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_contributing_lists_the_steps_of_ci() -> None:
+    # Given what is said where a step does not exist
+    refused = ci("--here", "lint", "nonsense")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    steps = re.search(r"there is no step nonsense; the steps are (.+)", refused.stderr)
+    # Then the page has a row for each of them
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("| step | |")[1].split("\n\n")[0]
+    assert steps is not None
+    assert re.findall(r"`(\w+)`", table) == steps[1].split()
