@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import psycopg2
-from psycopg2 import sql
+from psycopg2.sql import SQL, Identifier, Literal
 from sqlalchemy import Connection, Insert, column, delete, func, insert, literal, select, table, text
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.types import Integer, Text
@@ -93,17 +93,17 @@ def restart_numbering() -> Query:
 
 def insert_delivered(batch_id: int, *, number_lines: bool) -> Insert:
     """The landing table into the table of all batches."""
-    landed = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
+    delivered = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
     if number_lines:
         line = func.row_number().over(
             partition_by=nfc(trimmed(OrderLanded.order_id)), order_by=OrderLanded.source_row
         )
-        landed["line_number"] = line.cast(Text)
+        delivered["line_number"] = line.cast(Text)
     query = select(
         literal(batch_id, Integer).label("batch_id"),
         OrderLanded.source_row,
         func.current_date().label("load_date"),
-        *(value.label(name) for name, value in landed.items()),
+        *(value.label(name) for name, value in delivered.items()),
     )
     return insert_from(OrderDelivered, query)
 
@@ -120,22 +120,23 @@ def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | No
     """COPY the file into the landing table by the names of its header; returns the rows copied."""
     if None not in feed.columns:
         columns = [name for name in feed.columns if name]
-        return _copy_into(conn, feed, sql.Identifier("raw", "orders_raw"), columns, progress)
+        return _copy_into(conn, feed, Identifier("raw", "orders_raw"), columns, progress)
     # Columns that raw does not name pass through a temporary table of the file's own shape.
-    places = [f"c{position}" for position in range(len(feed.columns))]
-    arrival = table("orders_arriving", column("source_row"), *(column(place, Text) for place in places))
+    shape = [f"c{position}" for position in range(len(feed.columns))]
+    arrival = table("orders_arriving", column("source_row"), *(column(name, Text) for name in shape))
     conn.execute(
         text(
             f"CREATE TEMPORARY TABLE {arrival.name} (source_row bigint GENERATED ALWAYS AS IDENTITY, "
-            + ", ".join(f"{place} text" for place in places)
+            + ", ".join(f"{name} text" for name in shape)
             + ")"
         )
     )
-    copied = _copy_into(conn, feed, sql.Identifier(arrival.name), places, progress)
-    named = {name: arrival.c[place] for name, place in zip(feed.columns, places, strict=True) if name}
+    copied = _copy_into(conn, feed, Identifier(arrival.name), shape, progress)
+    values = [arrival.c[name] for name in shape]
+    named = {ours: value for ours, value in zip(feed.columns, values, strict=True) if ours}
     others = [
-        (theirs, arrival.c[place])
-        for theirs, ours, place in zip(feed.header, feed.columns, places, strict=True)
+        (theirs, value)
+        for theirs, ours, value in zip(feed.header, feed.columns, values, strict=True)
         if ours is None
     ]
     extra = func.jsonb_object(
@@ -184,13 +185,13 @@ class _Watched:
 def _copy_into(
     conn: Connection,
     feed: Feed,
-    target: sql.Identifier,
+    target: Identifier,
     columns: list[str],
     progress: Callable[[int], None] | None,
 ) -> int:
-    statement = sql.SQL(
+    statement = SQL(
         "COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, DELIMITER {}, ENCODING 'UTF8')"
-    ).format(target, sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Literal(feed.format.delimiter))
+    ).format(target, SQL(", ").join(map(Identifier, columns)), Literal(feed.format.delimiter))
     with feed.open(progress) as stream, closing(conn.connection.cursor()) as cursor:
         watched = _Watched(stream)
         try:
@@ -199,7 +200,7 @@ def _copy_into(
             if watched.error is not None:
                 raise watched.error from None
             if error.pgcode == BAD_COPY_FILE_FORMAT:
-                place = re.search(r"\d+", error.diag.context or "")
-                raise feed.explain(int(place[0]) if place else None) from None
+                line = re.search(r"\d+", error.diag.context or "")
+                raise feed.explain(int(line[0]) if line else None) from None
             raise
         return int(cursor.rowcount)

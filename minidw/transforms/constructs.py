@@ -263,27 +263,27 @@ class Merge(Executable, ClauseElement):
 
 @compiles(Merge)
 def _merge(merge: Merge, compiler: SQLCompiler, **kw: Any) -> str:
-    def sql(element: ClauseElement, **extra: Any) -> str:
+    def render(element: ClauseElement, **extra: Any) -> str:
         return compiler.process(element, **kw, **extra)
 
     def when(matched: str, condition: ColumnElement[bool] | None, action: str) -> str:
-        extra = "" if condition is None else f" AND {sql(condition)}"
+        extra = "" if condition is None else f" AND {render(condition)}"
         return f"WHEN {matched}{extra} THEN {action}"
 
     name = compiler.preparer.quote
     join = and_(*(merge.target.c[key] == merge.source.c[key] for key in merge.on))
     lines = [
-        f"MERGE INTO {sql(merge.target, asfrom=True)}",
-        f"USING {sql(merge.source, asfrom=True)}",
-        f"ON {sql(join)}",
+        f"MERGE INTO {render(merge.target, asfrom=True)}",
+        f"USING {render(merge.source, asfrom=True)}",
+        f"ON {render(join)}",
     ]
     if merge.delete_when is not None:
         lines.append(when("MATCHED", merge.delete_when, "DELETE"))
     if merge.update:
-        assignments = ", ".join(f"{name(column)} = {sql(new)}" for column, new in merge.update.items())
+        assignments = ", ".join(f"{name(column)} = {render(new)}" for column, new in merge.update.items())
         lines.append(when("MATCHED", merge.update_when, f"UPDATE SET {assignments}"))
     columns = ", ".join(name(column) for column in merge.insert)
-    values = ", ".join(sql(merge.source.c[column]) for column in merge.insert)
+    values = ", ".join(render(merge.source.c[column]) for column in merge.insert)
     lines.append(when("NOT MATCHED", merge.insert_when, f"INSERT ({columns}) VALUES ({values})"))
     return "\n".join(lines)
 
