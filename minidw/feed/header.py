@@ -2,6 +2,7 @@
 
 import csv
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from string import ascii_lowercase, ascii_uppercase
 from typing import NoReturn
@@ -46,12 +47,24 @@ def match_header(
         )
     if len(names) > MAX_COLUMNS:
         refuse(f"{len(names)} columns; at most {MAX_COLUMNS} can be kept")
-    if "" in names:
-        refuse(f"column {names.index('') + 1} has no name")
-    twice = [name for name, key in zip(names, folded, strict=True) if folded.count(key) > 1]
+    counts = Counter(column for column in columns if column)
+    twice = [name for name, column in zip(names, columns, strict=True) if column and counts[column] > 1]
     if twice:
         refuse(f"the same column twice: {_list(twice)}")
-    return names, columns
+    return _told_apart(names), columns
+
+
+def _told_apart(names: list[str]) -> list[str]:
+    """Each name once, as the columns that nobody maps are kept by it: ``Tax``, ``Tax.2``, ``column 3``."""
+    told: dict[str, None] = {}
+    for position, name in enumerate(names, 1):
+        name = unique = name or f"column {position}"
+        number = 1
+        while unique in told:
+            number += 1
+            unique = f"{name}.{number}"
+        told[unique] = None
+    return list(told)
 
 
 def _names(line: str, delimiter: str) -> list[str]:

@@ -69,8 +69,21 @@ class Scope(Enum):
 
 
 def parsed(scope: Scope) -> Subquery:
-    """The delivered rows that ``judged`` describes: each text trimmed, beside it the value of its type."""
-    delivered = _read(OrderLanded if scope is Scope.LANDED else OrderDelivered)
+    """The delivered rows that ``judged`` describes: each text trimmed, beside it the value of its type.
+
+    Three passes, each over the one before. The first tries what most texts are, which is quick; the second
+    brings the others into the form that the third can judge. Of prices and quantities:
+
+    =============  ===================  ==============  ===========  =============
+    delivered      read quickly         put in form     as a value
+    =============  ===================  ==============  ===========  =============
+    ``'12.50'``    12.50                ``'12.50'``     12.50        prints alike
+    ``' 12.50 '``  null: no digit first ``'12.50'``     12.50        by its shape
+    ``'1.0'``      null: no integer     ``'1'``         1            a quantity
+    ``'12,50'``    null: no number      ``'12,50'``     null         BAD_NUMBER
+    =============  ===================  ==============  ===========  =============
+    """
+    delivered = _read_quickly(OrderLanded if scope is Scope.LANDED else OrderDelivered)
     if scope in (Scope.LANDED, Scope.BATCH):
         delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
     else:
@@ -78,12 +91,15 @@ def parsed(scope: Scope) -> Subquery:
     if scope is Scope.SAMPLE:
         delivered = delivered.where(in_sample(nfc(trimmed(OrderDelivered.order_id))))
     read = evaluated_once(delivered).subquery("read")
-    text = evaluated_once(_text(read)).subquery("text")
-    return evaluated_once(_parsed(text)).subquery("parsed")
+    text = evaluated_once(_put_in_form(read)).subquery("text")
+    return evaluated_once(_values(text)).subquery("parsed")
 
 
-def _read(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
-    """Delivered rows; beside each typed column, what a quick cast makes of a text that looks usual."""
+def _read_quickly(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
+    """Delivered rows; beside each typed column what a plain cast makes of a text that looks usual.
+
+    ``'12.50'`` → 12.50, but ``' 12.50 '`` → null: it does not begin with a digit.
+    """
 
     def number(text: ColumnElement[Any], longest: int) -> ColumnElement[bool]:
         return and_(starts_with_digit(text), func.octet_length(text) <= longest)
@@ -105,9 +121,9 @@ def _read(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
         delivered.source_row,
         Batch.header,
         *(trimmed(getattr(delivered, name)).label(name) for name in TEXT_COLUMNS),
-        case(
-            (delivered.status.in_(STATUSES), delivered.status), else_=ascii_lower(trimmed(delivered.status))
-        ).label("status"),
+        case((delivered.status.in_(STATUSES), delivered.status), else_=_status(delivered.status)).label(
+            "status"
+        ),
         *(getattr(delivered, name).label(name) for name in TYPED_COLUMNS),
         *(
             case((looks_usual[name], safe_cast(getattr(delivered, name).expression, type_))).label(
@@ -118,22 +134,29 @@ def _read(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
     ).join_from(delivered, Batch, same_batch)
 
 
-def _text(read: Subquery) -> Query:
-    """Every text trimmed, and whether those that name things are ASCII."""
+def _put_in_form(read: Subquery) -> Query:
+    """Every text trimmed and in the form that can be judged, and whether those that name things are ASCII.
+
+    ``' 12.50 '`` → ``'12.50'``; a quantity ``'2.0'`` → ``'2'``; ``'2024-05-01 10:00:00 -0500'`` → the same
+    without the blank before the offset. What was read quickly is in form as it is.
+    """
     names = reduce(add, (read.c[name] for name in TEXT_COLUMNS))
+    in_form = {"order_timestamp": tidy_time, "price": _as_it_is, "quantity": whole, "line_number": whole}
     return select(
         *(read.c[name] for name in ("batch_id", "source_row", "header", "status", *TEXT_COLUMNS)),
         (func.octet_length(names) == func.length(names)).label("is_ascii"),
         *(
-            case((_prints_as(read, name), read.c[name]), else_=trimmed(read.c[name])).label(name)
+            case((_prints_as(read, name), read.c[name]), else_=in_form[name](trimmed(read.c[name]))).label(
+                name
+            )
             for name in TYPED_COLUMNS
         ),
         *(read.c[f"{name}_read"] for name in TYPED_COLUMNS),
     )
 
 
-def _parsed(text: Subquery) -> Query:
-    """Typed values; null where a text does not have the shape of its type."""
+def _values(text: Subquery) -> Query:
+    """Typed values: ``'12.50'`` → 12.50; null where a text does not have the shape of its type."""
 
     def name(column: str) -> ColumnElement[str]:
         return case((text.c.is_ascii, text.c[column]), else_=nfc(text.c[column]))
@@ -165,6 +188,38 @@ def _prints_as(row: Subquery, column: str) -> ColumnElement[bool]:
     no less valid but unusual, the thorough way decides.
     """
     return cast(row.c[f"{column}_read"], Text) == row.c[column]
+
+
+def _as_it_is(text: ColumnElement[str]) -> ColumnElement[str]:
+    return text
+
+
+def _status(text: Any) -> ColumnElement[str]:
+    """A status in lower case, and in one spelling."""
+    lower = ascii_lower(trimmed(text))
+    return case((lower == "canceled", "cancelled"), else_=lower)
+
+
+def whole(text: ColumnElement[str]) -> ColumnElement[str]:
+    """``2.00`` → ``2``: a number goes without decimals that are all zeros."""
+    stem = func.rtrim(text, "0", type_=Text)
+    without_point = func.substr(stem, 1, func.length(stem) - 1, type_=Text)
+    return case((and_(text.like("_%.0%"), stem.like("%.")), without_point), else_=text)
+
+
+def tidy_time(text: ColumnElement[str]) -> ColumnElement[str]:
+    """A time in a shape of ISO 8601, where it is one but for blanks or for digits that say nothing.
+
+    ``2024-05-01 10:00:00 -0500`` → ``2024-05-01 10:00:00-0500``, `` UTC``, `` GMT`` and `` Z`` → ``Z``, and
+    ``10:00:00.123456000`` → ``10:00:00.123456``. Whatever comes of another text is no time either.
+    """
+    tail: ColumnElement[str] = func.substr(text, 17, type_=Text)  # what follows the minutes
+    for spelled, plain in {" UTC": "Z", " GMT": "Z", " Z": "Z", " +": "+", " -": "-"}.items():
+        tail = func.replace(tail, spelled, plain, type_=Text)
+    seconds, beyond = func.substr(tail, 1, 10, type_=Text), func.substr(tail, 11, type_=Text)
+    to_the_microsecond = func.translate(seconds, DIGITS, "9" * 10, type_=Text) == ":99.999999"
+    tail = case((to_the_microsecond, seconds + func.ltrim(beyond, "0", type_=Text)), else_=tail)
+    return func.substr(text, 1, 16, type_=Text) + tail
 
 
 def unsigned(text: ColumnElement[str]) -> ColumnElement[str]:

@@ -121,7 +121,10 @@ def _reasons(row: Subquery) -> list[tuple[str, ColumnElement[bool]]]:
                 func.coalesce(line_number, 0) >= INTEGER_LIMIT,
             ),
         ),
-        ("TOO_MANY_DECIMALS", and_(price.is_not(None), price_text.like("%._____%"))),
+        (
+            "TOO_MANY_DECIMALS",
+            and_(price.is_not(None), price_text.like("%._____%"), price != func.round(price, 4)),
+        ),
         (
             "NOT_POSITIVE",
             or_(*(func.coalesce(number, 1) <= 0 for number in (price, quantity, line_number))),

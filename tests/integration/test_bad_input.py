@@ -168,6 +168,7 @@ CASES: dict[str, tuple[Outcome, list[bytes]]] = {
     "32-out-of-range": (rejected("OUT_OF_RANGE"), prices("10000000000", "9" * 400)),
     "32-out-of-range-power": (rejected("BAD_NUMBER", "OUT_OF_RANGE"), prices("1e400")),
     "33-decimals": (rejected("TOO_MANY_DECIMALS"), prices("12.34567", "0.00001")),
+    "33-zeros": (accepted(price=Decimal(20)), prices("20.000000", "20.00000000000")),
     "34-bad-number": (
         rejected("BAD_NUMBER"),
         prices("1e3", "0x1F", "0b11", "1_000", ".5", "5.", "1,234.50", "1.234,50", "$12", "١٢", "", "x"),
@@ -178,7 +179,8 @@ CASES: dict[str, tuple[Outcome, list[bytes]]] = {
         rejected("NOT_POSITIVE"),
         [*prices("0", "0.00", "-1"), one(quantity="0"), one(quantity="-3")],
     ),
-    "37-quantity": (rejected("BAD_NUMBER"), [one(quantity="1.0"), one(quantity="1e3")]),
+    "37-quantity": (rejected("BAD_NUMBER"), [one(quantity="1.5"), one(quantity="1e3")]),
+    "37-quantity-whole": (accepted(quantity=1), [one(quantity="1.0"), one(quantity="1.0000")]),
     "37-quantity-range": (rejected("OUT_OF_RANGE"), [one(quantity="2147483648")]),
     "38-no-such-day": (
         rejected("BAD_TIMESTAMP"),
@@ -201,6 +203,10 @@ CASES: dict[str, tuple[Outcome, list[bytes]]] = {
     "44-no-offset": (
         accepted(order_timestamp=JAN_5),
         times("2024-01-05", "2024-01-05 00:00", "2024-01-05T00:00:00"),
+    ),
+    "43-offset-after-a-blank": (
+        accepted(order_timestamp=JAN_5),
+        times("2024-01-04 19:00:00 -0500", "2024-01-05 00:00:00 UTC", "2024-01-05 00:00:00.000000000 Z"),
     ),
     "45-time": (
         rejected("BAD_TIMESTAMP"),

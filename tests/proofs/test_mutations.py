@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import itertools
 import random
 import re
 import time
@@ -163,8 +164,18 @@ def expected(content: bytes, format: Format) -> list[Row]:
     """The rows that Python's reader finds. To minidw, blank last lines are none; empty is missing."""
     text = content.decode(format.encoding).removeprefix("\ufeff").rstrip("\r\n")
     names, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=format.delimiter, strict=True)
-    names = [name.strip() for name in names]
+    names = told_apart([name.strip() for name in names])
     return [present(dict(zip(map(our_name, names), values, strict=True))) for values in rows]
+
+
+def told_apart(names: list[str]) -> list[str]:
+    """Every name once: one that was there before gets a number, and one that is blank its place."""
+    told: list[str] = []
+    for place, name in enumerate(names, 1):
+        name = name or f"column {place}"
+        others = (f"{name}.{number}" for number in itertools.count(2))
+        told.append(name if name not in told else next(other for other in others if other not in told))
+    return told
 
 
 def our_name(name: str) -> str:

@@ -20,14 +20,16 @@ rows = st.fixed_dictionaries(
         "line_number": st.sampled_from(["1", "1", "1", "2", "0"]),
         "order_timestamp": st.sampled_from(
             ["2024-05-01 10:00:00", "2024-05-01T23:30:00-05:00", "2024-06-01", "2023-01-01",
-             "2025-12-31 23:59:59", "2022-12-31 23:00:00", "2024-02-30"]
+             "2025-12-31 23:59:59", "2022-12-31 23:00:00", "2024-02-30", "2024-05-01 10:00:00 UTC",
+             "2024-05-01 05:00:00 -0500"]
         ),
         "customer_id": st.sampled_from(["ada", "bob", "eve ", "ada"]),
         "product_id": st.sampled_from(["p1", "p2"]),
         "category": st.sampled_from(["books", " Toys", ""]),
-        "price": st.sampled_from(["10", "10.00", "0.0001", "700", "3000.5", "9999.9999", "x", "-1", "NaN"]),
-        "quantity": st.sampled_from(["1", "1", "2", "3", "0"]),
-        "status": st.sampled_from(["delivered", "shipped", "pending", "cancelled", "CANCELLED", "paid"]),
+        "price": st.sampled_from(["10", "10.00", "10.000000", "1.00001", "0.0001",
+                                   "700", "3000.5", "9999.9999", "x", "-1", "NaN"]),
+        "quantity": st.sampled_from(["1", "1.0", "2", "3", "0", "1.5"]),
+        "status": st.sampled_from(["delivered", "shipped", "pending", "cancelled", "Canceled", "paid"]),
     }
 )  # fmt: skip
 

@@ -4,6 +4,7 @@ It shares no code with minidw. A delivered row is a dict of texts; the vocabular
 enough to be judged here by simple means.
 """
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -47,40 +48,58 @@ def judge(row: Row, rules: Rules) -> tuple[Key | None, Line | None, set[str]]:
     reasons = set()
     if not (row["order_id"].strip() and row["customer_id"].strip() and row["product_id"].strip()):
         reasons.add("MISSING_KEY")
-    price, quantity, number = Decimal(1), 1, 1
+    price = Decimal(1)
     try:
         price = Decimal(row["price"])
         if not price.is_finite():
             reasons.add("NOT_FINITE")
         elif price <= 0:
             reasons.add("NOT_POSITIVE")
+        if price.is_finite() and price != round(price, 4):
+            reasons.add("TOO_MANY_DECIMALS")
     except InvalidOperation:
         reasons.add("BAD_NUMBER")
-    try:
-        quantity, number = int(row["quantity"]), int(row.get("line_number") or "1")
-        if quantity <= 0 or number <= 0:
-            reasons.add("NOT_POSITIVE")
-    except ValueError:
-        reasons.add("BAD_NUMBER")
+    for text in (row["quantity"], row.get("line_number") or "1"):
+        try:
+            if whole(text) <= 0:
+                reasons.add("NOT_POSITIVE")
+        except ValueError:
+            reasons.add("BAD_NUMBER")
     time = datetime.min
     try:
-        time = datetime.fromisoformat(row["order_timestamp"])
+        time = datetime.fromisoformat(re.sub(" (?=[-+Z])", "", row["order_timestamp"].replace("UTC", "Z")))
         if time.tzinfo:
             time = time.astimezone(UTC).replace(tzinfo=None)
         if not rules.first <= time.date() <= rules.last:
             reasons.add("OUT_OF_RANGE_DATE")
     except ValueError:
         reasons.add("BAD_TIMESTAMP")
-    status = row["status"].strip().lower()
+    status = row["status"].strip().lower().replace("canceled", "cancelled")
     if status not in STATUSES:
         reasons.add("UNKNOWN_STATUS")
     if reasons:
         return None, None, reasons
     category = row["category"].strip().lower() or "unknown"
     line = Line(
-        time, row["customer_id"].strip(), row["product_id"].strip(), category, price, quantity, status
+        time,
+        row["customer_id"].strip(),
+        row["product_id"].strip(),
+        category,
+        price,
+        whole(row["quantity"]),
+        status,
     )
-    return (row["order_id"].strip(), number), line, set()
+    return (row["order_id"].strip(), whole(row.get("line_number") or "1")), line, set()
+
+
+def whole(text: str) -> int:
+    """A whole number, which may be written with zeros for decimals; ValueError for any other text."""
+    if set(text) - set("+-.0123456789"):
+        raise ValueError(text)
+    integer, _, zeros = text.partition(".")
+    if zeros.strip("0") or (not zeros and "." in text):
+        raise ValueError(text)
+    return int(integer)
 
 
 @dataclass
