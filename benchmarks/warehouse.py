@@ -99,11 +99,10 @@ def fresh_server() -> Iterator[tuple[sa.Engine, Path]]:
     with TemporaryDirectory(prefix="minidw-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)
-        settings = minidw.Settings(home=directory / "home")
-        engine = minidw.create_engine(settings)
+        engine = minidw.create_engine(minidw.Settings(home=directory / "home"))
         try:
             minidw.upgrade(engine)
             yield engine, directory
         finally:
             engine.dispose()
-            embedded.stop(settings.home)
+            embedded.stop(directory / "home")

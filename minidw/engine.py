@@ -2,19 +2,24 @@
 
 import getpass
 import ipaddress
+import os
+import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg2
 import sqlalchemy
-from sqlalchemy import URL, Connection, Engine
-from sqlalchemy.exc import DBAPIError, PendingRollbackError
+from sqlalchemy import URL, Connection, Engine, event
+from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 from sqlalchemy.orm import Session
 
-from minidw.errors import ConnectionLostError, DatabaseError
+from minidw.address import DRIVER, checked, hidden, shown, without_secrets
+from minidw.errors import ConnectionLostError, DatabaseError, SettingsError
 from minidw.settings import Settings
+from minidw.upwards import find_upwards
 
 Target = Engine | Connection | Session
 """Where a function works: an engine, or the caller's open transaction."""
@@ -30,7 +35,9 @@ _TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or wh
 def create_engine(settings: Settings | None = None) -> Engine:
     """An engine on the database of the settings; starts the embedded PostgreSQL where they name no other.
 
-    The embedded server runs for as long as some process holds such an engine. Raises DatabaseError.
+    The embedded server runs for as long as some process holds such an engine. Its sessions have the
+    ``search_path`` pg_catalog: name a table with its schema. The engine's ``url`` is what may be shown of
+    it; passwords and the like stay with the connections. Raises DatabaseError.
     """
     settings = settings or Settings.from_env()
     server = None
@@ -38,26 +45,49 @@ def create_engine(settings: Settings | None = None) -> Engine:
     if url is None:
         from minidw.embedded import cluster
 
-        server = cluster.start(settings.home)
+        server = cluster.start(settings.home or find_upwards(".minidw") or Path(".minidw"))
         url = server.url
-    engine = sqlalchemy.create_engine(
-        url.difference_update_query(["sslpassword"]),  # which is shown wherever the URL is
-        isolation_level="READ COMMITTED",
-        connect_args=connect_arguments(url),
-    )
+    url = checked("the URL", url.set(drivername=DRIVER) if url.drivername == "postgresql" else url)
+    try:
+        engine = sqlalchemy.create_engine(
+            shown(url), isolation_level="READ COMMITTED", connect_args=connect_arguments(url)
+        )
+    except ArgumentError:
+        raise SettingsError("the database's URL names its hosts in two ways at once") from None
+    _keep_secrets(engine, url)
     if server is not None:
         weakref.finalize(engine, server.close)
     return engine
 
 
+class _Unnamed(psycopg2.extensions.connection):
+    """A connection that does not tell in logs how it was made, save the password, as the driver's own do."""
+
+    def __repr__(self) -> str:
+        return f"<connection {id(self):#x}, closed: {self.closed}>"
+
+    __str__ = __repr__
+
+
+def _keep_secrets(engine: Engine, url: URL) -> None:
+    """Let no message about a connection that failed repeat what it was to be made with."""
+
+    @event.listens_for(engine, "do_connect")
+    def connect(dialect: Any, _: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
+        try:
+            return dialect.connect(*arguments, **options, connection_factory=_Unnamed)
+        except psycopg2.Error as error:
+            raise type(error)(without_secrets(str(error), url)) from None
+
+
 def connect_arguments(url: URL) -> dict[str, str]:
-    """What the URL leaves open, so that no PG* variable of the environment decides it; credentials aside.
+    """What may not be shown of the URL, and what it leaves open, so that no PG* variable decides it.
 
     Where the host is not this machine, TLS with a verified certificate is the default.
     """
     query = url.query
     hosts = query.get("host", url.host or "")
-    user = url.username or getpass.getuser()
+    user = url.username or str(query.get("user") or _own_name())
     local = all(map(_is_local, hosts.split(",") if isinstance(hosts, str) else hosts))
     defaults = {
         "host": url.host or "",
@@ -71,10 +101,22 @@ def connect_arguments(url: URL) -> dict[str, str]:
         "application_name": "minidw",
     }
     options = f"{query.get('options', '')} -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO,YMD"
-    arguments = {name: value for name, value in defaults.items() if name not in query} | {"options": options}
-    if isinstance(secret := query.get("sslpassword"), str):
-        arguments["sslpassword"] = secret
-    return arguments
+    given = {name: value for name, value in defaults.items() if name not in query}
+    return given | hidden(url) | {"options": options}
+
+
+def _own_name() -> str:
+    """The name of the account, which libpq would ask for as well."""
+    if sys.platform == "win32":
+        return getpass.getuser()
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise SettingsError(
+            f"user id {os.geteuid()} has no account here: name the user of the database in its URL"
+        ) from None
 
 
 def _is_local(host: str) -> bool:
@@ -103,10 +145,10 @@ def connection(target: Target) -> Iterator[Connection]:
     except (DBAPIError, psycopg2.Error, PendingRollbackError) as error:
         if _is_lost(error):
             raise ConnectionLostError(
-                f"the connection to the database was lost ({_one_line(error)});"
+                f"the connection to the database was lost ({_one_line(error, target)});"
                 " what was under way is stored whole or not at all: run it again"
             ) from error
-        raise DatabaseError(_one_line(error)) from error
+        raise DatabaseError(_one_line(error, target)) from error
 
 
 def _fit(conn: Connection) -> Connection:
@@ -137,10 +179,13 @@ def _is_lost(error: Exception) -> bool:
     )
 
 
-def _one_line(error: Exception) -> str:
+def _one_line(error: Exception, target: Target) -> str:
     cause = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None)
     text = " ".join(str(cause).split("\n")[0].split())
+    if isinstance(target, Engine):
+        # Of the caller's own making, perhaps.
+        text = without_secrets(text, target.url)
     if state in ("3F000", "42P01"):
         return f"the warehouse has no tables here yet: run minidw migrate, or alembic upgrade head ({text})"
     return f"{text} (SQLSTATE {state})" if state else text

@@ -5,27 +5,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy import URL
 
+from minidw.address import PARTS, read_address
 from minidw.errors import SettingsError
 from minidw.schema.vocabulary import STATUSES
+from minidw.upwards import find_upwards
 
-SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+NAMES = ("DATABASE_URL", "POSTGRES_", "MINIDW_", "ORDER_DATE_", "REVENUE_", "SEGMENT_", "MAX_REJECT_RATIO")
+"""What the names of our settings begin with: a ``.env`` may well have others, which are not ours to judge."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """What a run needs to know. The defaults are those of an empty environment.
 
-    ``url`` is None when the embedded PostgreSQL is to be used; it lives in ``home``.
+    ``url`` is None when the embedded PostgreSQL is to be used. It lives in ``home``; None is the nearest
+    ``.minidw``, in the working directory or above it.
     """
 
     url: URL | None = field(default=None, repr=False)
-    home: Path = Path(".minidw")
+    home: Path | None = None
     order_date_min: date = date(2023, 1, 1)
     order_date_max: date = date(2025, 12, 31)
     revenue_statuses: tuple[str, ...] = ("pending", "shipped", "delivered")
@@ -36,11 +40,12 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
-        """Read the environment; ``.env`` in the working directory fills in what it leaves out.
+        """Read the environment; the nearest ``.env``, here or above, fills in what it leaves out.
 
+        ``environ`` is read in its place, and no file.
         Raises SettingsError for a value that cannot be understood, naming the variable, never a password.
         """
-        values = _with_dotenv(os.environ) if environ is None else environ
+        values = _with_dotenv() if environ is None else environ
 
         def read(name: str, convert: Any, default: Any) -> Any:
             text = values.get(name, "").strip()
@@ -52,8 +57,8 @@ class Settings:
                 raise SettingsError(f"{name}: cannot understand {text!r}") from None
 
         settings = cls(
-            url=_database_url(values),
-            home=Path(values.get("MINIDW_HOME") or cls.home),
+            url=read_address(values),
+            home=_home(values.get("MINIDW_HOME", "").strip()),
             order_date_min=read("ORDER_DATE_MIN", date.fromisoformat, cls.order_date_min),
             order_date_max=read("ORDER_DATE_MAX", date.fromisoformat, cls.order_date_max),
             revenue_statuses=read("REVENUE_STATUSES", _statuses, cls.revenue_statuses),
@@ -81,47 +86,61 @@ class Settings:
         }
 
 
-def _with_dotenv(environ: Mapping[str, str]) -> dict[str, str]:
+def _with_dotenv() -> dict[str, str]:
+    """The environment, and what the nearest ``.env`` says beside it."""
+    environ = dict(os.environ)
+    path = find_upwards(".env")
+    return environ if path is None else _beside(_read_dotenv(path), environ) | environ
+
+
+def _beside(from_file: dict[str, str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Of a file, what does not name another warehouse than the environment does."""
+    parts = [f"POSTGRES_{part}" for part in PARTS]
+    ways = [["DATABASE_URL"], parts, ["MINIDW_HOME"]]
+    # A password alone names nothing: it may be what the file leaves to the environment.
+    naming = [["DATABASE_URL"], ["POSTGRES_HOST", "POSTGRES_DB"], ["MINIDW_HOME"]]
+    for number, names in enumerate(naming):
+        if any(environ.get(name) for name in names):
+            outdone = {name for way in ways[:number] for name in way}
+            return {name: value for name, value in from_file.items() if name not in outdone}
+    return from_file
+
+
+def _read_dotenv(path: Path) -> dict[str, str]:
     from dotenv import dotenv_values
+    from dotenv.parser import parse_stream
 
-    from_file = {name: value for name, value in dotenv_values(".env").items() if value is not None}
-    return {**from_file, **environ}
+    try:
+        # As a byte order mark, an editor's habit would be part of the first name.
+        text = path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from None
+    except OSError as error:
+        raise SettingsError(f"cannot read {path}: {error.strerror}") from None
+    for line in parse_stream(StringIO(text)):
+        if line.error and any(name in line.original.string for name in NAMES):
+            raise SettingsError(f"{path}:{line.original.line}: not of the form NAME=value, or NAME='value'")
+    values = {name: value for name, value in dotenv_values(stream=StringIO(text)).items() if value}
+    if home := values.get("MINIDW_HOME"):
+        values["MINIDW_HOME"] = str(path.parent / _expanded(home))
+    return values
 
 
-def _database_url(values: Mapping[str, str]) -> URL | None:
-    if text := values.get("DATABASE_URL", "").strip():
-        try:
-            url = make_url(text)
-        except (ArgumentError, ValueError):
-            raise SettingsError(
-                "DATABASE_URL is not a URL: postgresql://user:password@host:5432/name"
-            ) from None
-        if url.drivername not in ("postgres", "postgresql", "postgresql+psycopg2"):
-            raise SettingsError(f"DATABASE_URL: minidw speaks to PostgreSQL, not to {url.drivername!r}")
-        if "@" in (url.host or ""):
-            raise SettingsError("DATABASE_URL has more than one @: write that of a password as %40")
-        url = url.set(drivername="postgresql+psycopg2")
-        if isinstance(password := url.query.get("password"), str):
-            # There it would be shown wherever the URL is.
-            url = url.set(password=password).difference_update_query(["password"])
-        return url
-    if not any(values.get(f"POSTGRES_{part}") for part in ("HOST", "PORT", "DB", "USER", "PASSWORD")):
-        return None
-    port = values.get("POSTGRES_PORT") or "5432"
-    if not port.isdigit():
-        raise SettingsError(f"POSTGRES_PORT: {port!r} is not a port number")
-    sslmode = values.get("POSTGRES_SSLMODE") or None
-    if sslmode not in (None, *SSLMODES):
-        raise SettingsError(f"POSTGRES_SSLMODE: {sslmode!r} is none of {', '.join(SSLMODES)}")
-    return URL.create(
-        "postgresql+psycopg2",
-        username=values.get("POSTGRES_USER") or "postgres",
-        password=values.get("POSTGRES_PASSWORD") or None,
-        host=values.get("POSTGRES_HOST") or "localhost",
-        port=int(port),
-        database=values.get("POSTGRES_DB") or values.get("POSTGRES_USER") or "postgres",
-        query={"sslmode": sslmode} if sslmode else {},
-    )
+def _home(text: str) -> Path | None:
+    """Where the embedded PostgreSQL is said to live, or None: nothing is said."""
+    try:
+        return _expanded(text).absolute() if text else None
+    except FileNotFoundError:
+        raise SettingsError(f"MINIDW_HOME: {text} is relative to a directory that is gone") from None
+
+
+def _expanded(text: str) -> Path:
+    if "\0" in text:
+        raise SettingsError("MINIDW_HOME contains a character of code 0")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise SettingsError(f"MINIDW_HOME: {text} needs a home directory, and there is none") from None
 
 
 def _statuses(text: str) -> tuple[str, ...]:

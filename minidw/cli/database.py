@@ -49,38 +49,40 @@ def migrate(arguments: argparse.Namespace) -> int:
 
 
 def url(arguments: argparse.Namespace) -> int:
+    from minidw.address import shown
     from minidw.engine import create_engine
+    from minidw.settings import Settings
 
-    engine = create_engine()
-    shown = engine.url.set(drivername="postgresql")
-    print(shown.render_as_string(hide_password=not arguments.password))
+    settings = Settings.from_env()
+    url = (settings.url or create_engine(settings).url).set(drivername="postgresql")
+    if not arguments.password:
+        url = shown(url).set(password=url.password)
+    print(url.render_as_string(hide_password=not arguments.password))
     return 0
 
 
 def psql(arguments: argparse.Namespace) -> int:
     """Open psql on the database of the settings; returns its exit code."""
-    from sqlalchemy import URL
-
+    from minidw.address import hidden, shown
     from minidw.embedded import find_binaries
     from minidw.engine import connect_arguments, create_engine
+    from minidw.errors import SettingsError
     from minidw.settings import Settings
 
     settings = Settings.from_env()
     engine = create_engine(settings)
     program = shutil.which("psql") if settings.url is not None else None
-    url = engine.url
+    url = settings.url or engine.url
+    # In the environment, where only its owner can read it, not among the arguments.
+    secrets = hidden(url)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    environment["PGSSLMODE"] = connect_arguments(url).get("sslmode", "")
-    if url.password is not None:
-        # In the environment, where only its owner can read it, not among the arguments.
-        environment["PGPASSWORD"] = str(url.password)
-    target = URL.create(
-        "postgresql",
-        username=url.username,
-        host=url.host,
-        port=url.port,
-        database=url.database,
-        query=url.query,
-    )
+    environment |= {
+        "PGSSLMODE": connect_arguments(url).get("sslmode", ""),
+        "PGPASSWORD": secrets.pop("password", ""),
+        "PGOPTIONS": secrets.pop("options", ""),
+    }
+    if secrets:
+        raise SettingsError("the URL has options that may not be seen, and psql takes them as arguments only")
+    target = shown(url).set(drivername="postgresql")
     words: Sequence[str] = (target.render_as_string(), *arguments.arguments)
     return subprocess.call([program or str(find_binaries() / "psql"), "--dbname", *words], env=environment)

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from sqlalchemy import URL, NullPool, create_engine
 
 import minidw
 from minidw import Settings
@@ -26,6 +27,14 @@ FORMS = {
     "a URL with an unescaped @": {"DATABASE_URL": f"postgresql://ada:x@{CANARY}@{NOWHERE}"},
     "the query of a URL": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?password={CANARY}"},
     "the password of a key": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?sslpassword={CANARY}"},
+    "a secret of OAuth": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?oauth_client_secret={CANARY}"},
+    "a password given twice": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?password={CANARY}&password=x"},
+    "a password with an @ and a /": {"DATABASE_URL": f"postgresql://ada:x@{CANARY}/y@{NOWHERE}"},
+    "a password with an @ and a ?": {"DATABASE_URL": f"postgresql://ada:x@y?{CANARY}@{NOWHERE}"},
+    "a misspelt option": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?passwrod={CANARY}"},
+    "the name of an option": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?{CANARY}=x"},
+    "a setting of the session": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?options=-c%20a.b%3D{CANARY}"},
+    "an argument of the driver": {"DATABASE_URL": f"postgresql://ada@{NOWHERE}?dsn=password%3D{CANARY}"},
     "a URL with an unknown option": {"DATABASE_URL": f"postgresql://ada:{CANARY}@{NOWHERE}?colour=red"},
     "a URL without a port": {"DATABASE_URL": f"postgresql://ada:{CANARY}@db:port/shop"},
     "a URL of another database": {"DATABASE_URL": f"mysql://ada:{CANARY}@{NOWHERE}"},
@@ -53,7 +62,9 @@ def test_no_command_prints_it(
             with Path(".env").open("a") as file:
                 file.write(f"{name}='{escaped}'\n")
     write_feed(Path("feed.csv"), "order_id\n1")
+    # Its own loggers say nothing below WARNING unless they are asked.
     caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sqlalchemy")
 
     codes = {main(command.split()) for command in COMMANDS}
 
@@ -69,12 +80,34 @@ def test_no_repr_or_traceback_shows_it(form: str) -> None:
     try:
         settings = Settings.from_env(FORMS[form])
         engine = minidw.create_engine(settings)
-        shown += [repr(settings), str(settings), repr(engine), str(engine), repr(engine.url)]
+        shown += [repr(settings), str(settings), repr(engine), str(engine)]
+        shown += [repr(engine.url), engine.url.render_as_string(hide_password=False), repr(vars(engine))]
         minidw.build_marts(settings=settings)
     except minidw.MinidwError as error:
         shown += [repr(error), *traceback.format_exception(error)]
     assert len(shown) > 1
     assert CANARY not in "".join(shown)
+
+
+def test_the_log_of_the_pool_does_not_show_it(server: URL, caplog: pytest.LogCaptureFixture) -> None:
+    # Given a connection that is made, though libpq has no key to open with it
+    url = server.update_query_dict({"sslpassword": CANARY, "application_name": "etl"})
+    # Its own loggers say nothing below WARNING unless they are asked.
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, "sqlalchemy")
+    engine = minidw.create_engine(Settings(url=url))
+    with engine.connect() as conn:
+        assert CANARY not in repr(conn.connection.driver_connection)
+    engine.dispose()
+    assert "Created new connection" in caplog.text
+    assert CANARY not in caplog.text
+
+
+def test_an_engine_of_the_caller_s_own_does_not_print_it() -> None:
+    engine = create_engine(f"postgresql+psycopg2://ada@{NOWHERE}?{CANARY}=x", poolclass=NullPool)
+    with pytest.raises(minidw.DatabaseError, match=r"invalid connection option") as caught:
+        minidw.status(engine)
+    assert CANARY not in str(caught.value)
 
 
 @pytest.mark.parametrize("form", ["a URL with escapes", "a URL with a bad escape", "the parts"])

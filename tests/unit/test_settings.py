@@ -13,7 +13,7 @@ from minidw.settings import Settings
 def test_an_empty_environment_means_the_embedded_database() -> None:
     settings = Settings.from_env({})
     assert settings == Settings()
-    assert (settings.url, settings.home) == (None, Path(".minidw"))
+    assert (settings.url, settings.home) == (None, None)
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg2"])
@@ -47,6 +47,82 @@ def test_the_environment_goes_before_dotenv(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MAX_REJECT_RATIO", "0.1")
     settings = Settings.from_env()
     assert (settings.max_reject_ratio, settings.order_date_max) == (Decimal("0.1"), date(2026, 12, 31))
+
+
+def test_dotenv_is_found_from_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("MINIDW_HOME=dw\nMAX_REJECT_RATIO=0.5\n")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    # A place in a file is seen from the file, one in the environment from where we are.
+    assert Settings.from_env().home == tmp_path / "dw"
+    assert Settings.from_env().max_reject_ratio == Decimal("0.5")
+    monkeypatch.setenv("MINIDW_HOME", "dw")
+    assert Settings.from_env().home == tmp_path / "sub" / "dw"
+
+
+def test_a_home_is_written_with_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("MINIDW_HOME=~/dw\n")
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    assert Settings.from_env().home == tmp_path / "me" / "dw"
+
+
+URL_IN_FILE = "DATABASE_URL=postgresql://ada@file/shop\n"
+PARTS_IN_FILE = "POSTGRES_HOST=file\nPOSTGRES_DB=shop\nPOSTGRES_USER=ada\n"
+
+
+@pytest.mark.parametrize(
+    ("in_file", "environment", "url"),
+    [
+        (URL_IN_FILE, {}, "ada@file/shop"),
+        (URL_IN_FILE, {"DATABASE_URL": "postgresql://ada@env/shop"}, "ada@env/shop"),
+        (URL_IN_FILE, {"DATABASE_URL": ""}, None),
+        (URL_IN_FILE, {"POSTGRES_HOST": "env"}, "postgres@env:5432/postgres"),
+        (URL_IN_FILE, {"POSTGRES_PASSWORD": "x"}, "ada@file/shop"),
+        (URL_IN_FILE, {"MINIDW_HOME": "here"}, None),
+        (PARTS_IN_FILE, {"POSTGRES_PASSWORD": "x"}, "ada:***@file:5432/shop"),
+        (PARTS_IN_FILE, {"POSTGRES_DB": "test"}, "ada@file:5432/test"),
+        (PARTS_IN_FILE, {"MINIDW_HOME": "here"}, None),
+        ("MINIDW_HOME=here\n", {"POSTGRES_HOST": "env"}, "postgres@env:5432/postgres"),
+    ],
+)
+def test_a_warehouse_named_in_the_environment_goes_before_one_in_dotenv(
+    in_file: str, environment: dict[str, str], url: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text(in_file)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = Settings.from_env().url
+    assert (found and str(found).partition("://")[2]) == url
+
+
+def test_dotenv_may_begin_with_a_byte_order_mark() -> None:
+    Path(".env").write_text(URL_IN_FILE, encoding="utf-8-sig")
+    assert Settings.from_env().url is not None
+
+
+def test_what_others_write_into_dotenv_is_theirs() -> None:
+    Path(".env").write_text(f"NOT OURS\nTHEIRS='unfinished\n{URL_IN_FILE}")
+    assert Settings.from_env().url is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("SHOP=Größe".encode("latin-1"), r"/\.env is not UTF-8 \(byte 7\): save it as UTF-8"),
+        ("DATABASE_URL=x".encode("utf-16"), r"/\.env is not UTF-8"),
+        (b"A=1\nDATABASE_URL='postgresql://ada:canary@db/shop\n", r"/\.env:2: not of the form NAME=value"),
+        (b"export POSTGRES_PASSWORD canary\n", r"/\.env:1: not of the form NAME=value"),
+        (None, r"cannot read .*/\.env: Is a directory"),
+    ],
+)
+def test_a_dotenv_that_cannot_be_read_is_one_line(content: bytes | None, message: str) -> None:
+    if content is None:
+        Path(".env").mkdir()
+    else:
+        Path(".env").write_bytes(content)
+    with pytest.raises(SettingsError, match=message) as caught:
+        Settings.from_env()
+    assert "canary" not in str(caught.value)
 
 
 def test_revenue_statuses_are_normalised() -> None:
