@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from minidw.proofs.why import why as why
     from minidw.reports.data import report as report
     from minidw.reports.data import status as status
+    from minidw.reports.html import write_report as write_report
     from minidw.schema import Base as Base
     from minidw.schema import Batch as Batch
     from minidw.schema import CheckResult as CheckResult
@@ -139,6 +140,7 @@ MODULES = {
     "value": "schema.mart",
     "verify": "proofs.verify",
     "why": "proofs.why",
+    "write_report": "reports.html",
 }
 """Public name → the module it lives in."""
 

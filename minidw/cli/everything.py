@@ -2,6 +2,7 @@
 
 import argparse
 from datetime import UTC, datetime
+from importlib.util import find_spec
 
 from minidw.cli.output import console
 
@@ -25,4 +26,6 @@ def everything(_: argparse.Namespace) -> int:
         terminal.print_result(shown, result)
         for title, rows in minidw.report(engine, settings=settings).items():
             terminal.print_rows(shown, rows[:5], title)
+        if find_spec("vl_convert"):
+            shown.print(f"all of it with charts: {minidw.write_report(bind=engine, settings=settings)}")
     return 0

@@ -10,7 +10,8 @@ from minidw.cli.output import console, print_json
 
 def add_report(commands: Commands) -> None:
     """minidw report"""
-    add(commands, "report", report, "the marts at a glance", reporting())
+    command = add(commands, "report", report, "the marts at a glance", reporting())
+    command.add_argument("--html", metavar="FILE", help="write them as one HTML page with charts")
 
 
 def add_status(commands: Commands) -> None:
@@ -21,6 +22,9 @@ def add_status(commands: Commands) -> None:
 def report(arguments: argparse.Namespace) -> int:
     import minidw
 
+    if arguments.html:
+        print(minidw.write_report(arguments.html))
+        return 0
     return _print_tables(arguments, minidw.report)
 
 
