@@ -44,14 +44,14 @@ class BadFileError(DataError):
         self.code = code
         self.message = message
         self.line = line
-        super().__init__(f"{file}:{_place(line)}{code}: {message}")
+        super().__init__(f"{file}:{_at(line)}{code}: {message}")
 
 
 class CheckFailedError(DataError):
     """A check of severity ``error`` found offending rows; the run was rolled back."""
 
 
-def _place(line: int | None) -> str:
+def _at(line: int | None) -> str:
     return " " if line is None else f"{line}: "
 
 

@@ -121,7 +121,16 @@ class Scanner:
         self._offset += len(text)
 
     def _skeleton(self, text: bytes) -> bytes:
-        """The delimiters and line ends outside quotes; a quote alone where there is a fault."""
+        """The delimiters and line ends outside quotes; a quote alone where there is a fault.
+
+        ``1,"x,y⏎""z",3⏎`` → ``,,⏎``, in these steps (⏎ is a line end, ␀ a NUL):
+
+        - cut at the quotes, the text has the parts ``1,`` ``x,y⏎`` (nothing) ``z`` ``,3⏎``;
+        - every other part is outside quotes: ``1,`` (nothing) ``,3⏎``, joined by quotes ``1,"",3⏎``;
+        - with text as NUL, ``␀,"",␀⏎``: text beside a quote, as in ``ab"c`` or ``"ab"c``, would be ``␀"`` or
+          ``"␀``, and an odd number of quotes leaves an even number of parts;
+        - without text and quotes, ``,,⏎`` is left.
+        """
         outside = text
         if b'"' in text:
             parts = text.split(b'"')  # every other part is between quotes
