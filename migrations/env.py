@@ -1,42 +1,43 @@
 """Alembic's entry point. It works on the connection it is given, or on the database of the settings."""
 
-from typing import Any
-
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from minidw.database import lock_statement
+from minidw.connection import connection
 from minidw.engine import create_engine
-from minidw.schema import Base
+from minidw.errors import MinidwError
+from minidw.migrate import OPTIONS, prepare, tidy
 
-SCHEMAS = {table.schema for table in Base.metadata.tables.values()}
-
-
-def include_name(name: str | None, type_: str, _parents: Any) -> bool:
-    """Compare our schemas alone: the database may have others."""
-    return type_ != "schema" or name in SCHEMAS
+# Commands that only read wait for no runner, and take over nothing.
+READING = ("check", "current", "revision")
 
 
-def migrate(connection: Connection) -> None:
-    context.configure(
-        connection=connection,
-        target_metadata=Base.metadata,
-        include_schemas=True,
-        include_name=include_name,
-        version_table_schema="public",
-    )
-    with context.begin_transaction():
-        # Several upgrades at once: the second waits here, then finds nothing to do.
-        connection.execute(lock_statement())
-        context.run_migrations()
+def migrate(conn: Connection, *, reads: bool = False) -> None:
+    context.configure(connection=conn, dont_mutate=reads, **OPTIONS)
+    if not reads:
+        prepare(conn)
+    context.run_migrations()
+    if not reads:
+        tidy(conn)
+
+
+def migrate_database_of_the_settings() -> None:
+    asked = context.config.cmd_opts
+    engine = create_engine()
+    try:
+        with connection(engine) as conn, conn.begin():
+            migrate(conn, reads=asked is not None and asked.cmd[0].__name__ in READING)
+    finally:
+        engine.dispose()
 
 
 if context.is_offline_mode():
-    raise SystemExit("minidw migrates over a connection; --sql is not supported")
+    raise CommandError("minidw migrates over a connection; --sql is not supported")
 if "connection" in context.config.attributes:
     migrate(context.config.attributes["connection"])
 else:
-    engine = create_engine()
-    with engine.connect() as connection:
-        migrate(connection)
-    engine.dispose()
+    try:
+        migrate_database_of_the_settings()
+    except MinidwError as error:
+        raise CommandError(str(error)) from error

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # As the dict below says, for type checkers: a test holds the two together.
+    from minidw.differences import check_schema as check_schema
     from minidw.engine import Bind as Bind
     from minidw.engine import create_engine as create_engine
     from minidw.errors import BadFileError as BadFileError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
     from minidw.feed import Format as Format
     from minidw.generate import generate_orders as generate_orders
-    from minidw.migrate import check_schema as check_schema
     from minidw.migrate import downgrade as downgrade
     from minidw.migrate import upgrade as upgrade
     from minidw.pipeline import Result as Result
@@ -119,7 +119,7 @@ MODULES = {
     "all_marts": "schema",
     "build_marts": "pipeline",
     "build_staging": "pipeline",
-    "check_schema": "migrate",
+    "check_schema": "differences",
     "count": "schema.mart",
     "create_engine": "engine",
     "downgrade": "migrate",

@@ -5,31 +5,25 @@ import ipaddress
 import os
 import sys
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session, scoped_session
 
 from minidw.address import DRIVER, checked, hidden, shown, without_secrets
-from minidw.errors import ConnectionLostError, DatabaseError, SettingsError
+from minidw.errors import SettingsError
 from minidw.settings import Settings
 from minidw.upwards import find_upwards
 
 Target = Engine | Connection | Session
 """Where a function works: an engine, or the caller's open transaction."""
 
-Bind = Target | None
-"""The same; nothing: the settings decide."""
-
-OLDEST_SERVER = 160000
-_INVALID_TRANSACTION = "8s2b"  # SQLAlchemy's code of a statement after the connection broke
-_TERMINATED = ("57P01", "57P02", "57P03")  # by an administrator, a crash, or while it starts
+Bind = Target | scoped_session[Any] | None
+"""The same, or the Session of a registry; nothing: the settings decide."""
 
 
 def create_engine(settings: Settings | None = None) -> Engine:
@@ -127,65 +121,3 @@ def _is_local(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-@contextmanager
-def connection(target: Target) -> Iterator[Connection]:
-    """A connection to work with; every error of the database leaves as one line of DatabaseError."""
-    try:
-        if isinstance(target, Engine):
-            with target.connect() as conn:
-                yield _fit(conn.execution_options(isolation_level="READ COMMITTED"))
-        elif isinstance(target, Session):
-            target.flush()
-            yield _fit(target.connection())
-        else:
-            yield _fit(target)
-    # COPY speaks to the driver itself, whose errors SQLAlchemy does not see.
-    except (DBAPIError, psycopg2.Error, PendingRollbackError) as error:
-        if _is_lost(error):
-            raise ConnectionLostError(
-                f"the connection to the database was lost ({_one_line(error, target)});"
-                " what was under way is stored whole or not at all: run it again"
-            ) from error
-        raise DatabaseError(_one_line(error, target)) from error
-
-
-def _fit(conn: Connection) -> Connection:
-    """Refuse a server or a transaction that would give wrong results."""
-    driver: Any = conn.connection.driver_connection
-    if conn.dialect.driver != "psycopg2":
-        raise DatabaseError(
-            f"minidw needs the psycopg2 driver: postgresql+psycopg2://, not {conn.dialect.driver}"
-        )
-    if driver.server_version < OLDEST_SERVER:
-        version = driver.server_version // 10000
-        raise DatabaseError(
-            f"this server is PostgreSQL {version}; minidw needs {OLDEST_SERVER // 10000} or later"
-        )
-    if (encoding := driver.info.parameter_status("server_encoding")) != "UTF8":
-        raise DatabaseError(f"this database is encoded in {encoding}; create one with ENCODING 'UTF8'")
-    return conn
-
-
-def _is_lost(error: Exception) -> bool:
-    """Whether the connection broke, as opposed to a statement; not to get one at all is no loss."""
-    if isinstance(error, DBAPIError):
-        return error.connection_invalidated
-    if isinstance(error, PendingRollbackError):
-        return error.code == _INVALID_TRANSACTION
-    return isinstance(error, psycopg2.InterfaceError) or (
-        isinstance(error, psycopg2.OperationalError) and error.pgcode in (None, *_TERMINATED)
-    )
-
-
-def _one_line(error: Exception, target: Target) -> str:
-    cause = getattr(error, "orig", None) or error
-    state = getattr(cause, "pgcode", None)
-    text = " ".join(str(cause).split("\n")[0].split())
-    if isinstance(target, Engine):
-        # Of the caller's own making, perhaps.
-        text = without_secrets(text, target.url)
-    if state in ("3F000", "42P01"):
-        return f"the warehouse has no tables here yet: run minidw migrate, or alembic upgrade head ({text})"
-    return f"{text} (SQLSTATE {state})" if state else text

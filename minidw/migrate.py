@@ -1,72 +1,179 @@
 """The schema, brought to a revision by Alembic."""
 
-from collections.abc import Callable
-from pathlib import Path
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from sqlalchemy import Connection
-from sqlalchemy.orm import Session
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError
 
-from minidw.engine import Bind, connection, create_engine
+from minidw.connection import connection, target_of
+from minidw.engine import Bind, create_engine
 from minidw.errors import DatabaseError
+from minidw.lock import hold
+from minidw.pins import pin, set_local
+from minidw.revision import (
+    VERSION_SCHEMA,
+    VERSION_TABLE,
+    current,
+    former,
+    heads,
+    migrations,
+    mismatch,
+    scripts,
+)
+from minidw.schema import Base
 from minidw.settings import Settings
 
+_VERSIONS = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
+_SCHEMAS = ("raw", "staging", "mart")
 
-def upgrade(bind: Bind = None, revision: str = "head", *, settings: Settings | None = None) -> None:
-    """Bring the schema to a revision, as ``alembic upgrade`` does; at ``head`` it changes nothing.
 
-    Safe to call from several processes at once. Raises DatabaseError.
+def upgrade(
+    bind: Bind = None, revision: str = "head", *, wait: bool = True, settings: Settings | None = None
+) -> None:
+    """Bring the schema to a revision, as ``alembic upgrade`` does; at ``head`` it looks, and locks nothing.
+
+    Safe to call from several processes and threads at once; in a process one upgrade works at a time.
+    Raises DatabaseError, or WarehouseBusyError where ``wait`` is false and another runner is at work.
     """
-    from alembic import command
-
-    _with_alembic(bind, settings, lambda config: command.upgrade(config, revision))
-
-
-def downgrade(bind: Bind = None, revision: str = "base", *, settings: Settings | None = None) -> None:
-    """Take the schema back to a revision, as ``alembic downgrade`` does; at ``base`` nothing is left."""
-    from alembic import command
-
-    _with_alembic(bind, settings, lambda config: command.downgrade(config, revision))
+    with _opened(bind, settings) as conn:
+        if revision != "head" or current(conn) != heads():
+            _migrate(conn, "upgrade", revision, wait=wait)
 
 
-def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> None:
-    """Compare the database with the models, as ``alembic check`` does; DatabaseError where they differ."""
-    from alembic import command
+def downgrade(
+    bind: Bind = None, revision: str = "base", *, wait: bool = True, settings: Settings | None = None
+) -> None:
+    """Take the schema back to a revision, as ``alembic downgrade`` does; at ``base`` nothing of ours is left.
 
-    _with_alembic(bind, settings, command.check)
+    What others made stays. Raises DatabaseError, naming it, where something of theirs depends on ours;
+    otherwise as ``upgrade`` does.
+    """
+    with _opened(bind, settings) as conn:
+        _migrate(conn, "downgrade", revision, wait=wait)
 
 
-def _with_alembic(bind: Bind, settings: Settings | None, call: Callable[[Any], None]) -> None:
-    """Call Alembic on our scripts, in a transaction that is committed unless it is the caller's."""
-    from alembic.config import Config
-    from alembic.util import CommandError
-
-    settings = settings or Settings.from_env()
+@contextmanager
+def _opened(bind: Bind, settings: Settings | None) -> Iterator[Connection]:
+    """A connection in a transaction, which is committed at the end unless it is the caller's own."""
     if bind is None:
         # Not ``bound``: that upgrades the embedded database first.
         engine = create_engine(settings)
         try:
-            _with_alembic(engine, settings, call)
+            with _opened(engine, settings) as conn:
+                yield conn
         finally:
             engine.dispose()
         return
+    target = target_of(bind)
+    joined = not isinstance(target, Engine)
+    with connection(target) as conn, conn.begin_nested() if joined else conn.begin():
+        before = pin(conn)
+        yield conn
+        if joined:
+            conn.execute(set_local(before))
+
+
+def _migrate(conn: Connection, name: str, revision: str, *, wait: bool) -> None:
+    """Call Alembic on our scripts, holding the warehouse."""
+    # The warehouse first and Alembic second: whoever holds the warehouse waits for nobody who wants it.
+    hold(conn, wait=wait)
+    found = current(conn)
+    if found is not None and not found <= scripts().keys():
+        raise DatabaseError(mismatch(found))
+    with _alembic() as (command, config):
+        from alembic.util import CommandError
+
+        config.attributes["connection"] = conn
+        try:
+            getattr(command, name)(config, revision)
+        except CommandError as error:
+            raise DatabaseError(f"cannot migrate: {error}") from error
+
+
+# By process: a child that was forked while a thread held it would wait for ever.
+_locks: dict[int, threading.Lock] = {}
+
+
+@contextmanager
+def _alembic() -> Iterator[tuple[Any, Any]]:
+    """Alembic's commands and a configuration for our scripts, for one thread at a time.
+
+    ``alembic.context`` and ``alembic.op`` belong to the whole process. Where the caller is in a migration of
+    an application's own, they are given back to that.
+    """
+    from alembic import command, context, op
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    with connection(bind) as conn:
-        if not conn.in_transaction():
-            conn.begin()
-        config.attributes["connection"] = conn
+    with _locks.setdefault(os.getpid(), threading.Lock()):
+        theirs = [getattr(module, "_proxy", None) for module in (context, op)]
         try:
-            call(config)
-        except CommandError as error:
-            raise DatabaseError(f"cannot migrate: {error}") from error
-        if not isinstance(bind, Connection | Session):
-            conn.commit()
+            yield command, config
+        finally:
+            for proxy in theirs:
+                if proxy is not None:
+                    proxy._install_proxy()
 
 
-def migrations() -> Path:
-    """The Alembic scripts: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
-    installed = package / "migrations"
-    return installed if installed.is_dir() else package.parent / "migrations"
+def include_name(name: str | None, type_: str, parents: Any) -> bool:
+    """For Alembic: compare our tables alone, whatever else lies in the database or in our schemas."""
+    if type_ == "schema":
+        return name in _SCHEMAS
+    if type_ == "table":
+        return f"{parents['schema_name']}.{name}" in Base.metadata.tables
+    return True
+
+
+OPTIONS = {
+    "target_metadata": Base.metadata,
+    "include_schemas": True,
+    "include_name": include_name,
+    "version_table": VERSION_TABLE,
+    "version_table_schema": VERSION_SCHEMA,
+}
+"""For Alembic: what it is told of us, beside the connection."""
+
+
+def prepare(conn: Connection) -> None:
+    """Before Alembic migrates: hold the warehouse, and have a version table of our own."""
+    # Several upgrades at once: the second waits here, then finds nothing to do.
+    hold(conn, wait=True)
+    made_before = former(conn)
+    if not conn.scalar(text("SELECT count(*) FROM pg_catalog.pg_namespace WHERE nspname = 'raw'")):
+        conn.execute(text("CREATE SCHEMA raw"))
+    if conn.scalar(text(f"SELECT to_regclass('{_VERSIONS}') IS NOT NULL")):
+        return
+    conn.execute(
+        text(
+            f"CREATE TABLE {_VERSIONS} (version_num varchar(32) NOT NULL,"
+            f" CONSTRAINT pk_{VERSION_TABLE} PRIMARY KEY (version_num))"
+        )
+    )
+    conn.execute(text(f"COMMENT ON TABLE {_VERSIONS} IS 'The revision of the tables of minidw. One row.'"))
+    if made_before:
+        _take_over(conn, *made_before)
+
+
+def _take_over(conn: Connection, revision: str, row: str | None = None) -> None:
+    """The revision of a warehouse that was made before the version table; an application's rows stay."""
+    conn.execute(text(f"INSERT INTO {_VERSIONS} VALUES (:revision)"), {"revision": revision})
+    if row is not None:
+        conn.execute(text("DELETE FROM public.alembic_version WHERE version_num = :row"), {"row": row})
+        if not conn.scalar(text("SELECT count(*) FROM public.alembic_version")):
+            conn.execute(text("DROP TABLE public.alembic_version"))
+
+
+def tidy(conn: Connection) -> None:
+    """After Alembic migrated: at base nothing of ours is left; a schema that others use stays."""
+    if conn.scalar(text(f"SELECT count(*) FROM {_VERSIONS}")):
+        return
+    conn.execute(text(f"DROP TABLE {_VERSIONS}"))
+    for schema in _SCHEMAS:
+        with suppress(DBAPIError), conn.begin_nested():
+            conn.execute(text(f"DROP SCHEMA IF EXISTS {schema}"))

@@ -14,8 +14,11 @@ SCHEMAS = ("raw", "staging", "mart")
 
 
 def upgrade() -> None:
+    there = op.get_bind().scalars(sa.text("SELECT nspname FROM pg_catalog.pg_namespace")).all()
     for schema in SCHEMAS:
-        op.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+        # IF NOT EXISTS would need the privilege to create one even where it is there.
+        if schema not in there:
+            op.execute(sa.schema.CreateSchema(schema))
     op.create_table(
         "builds",
         sa.Column("mart", sa.Text(), nullable=False, comment="name of the mart's table"),
@@ -493,5 +496,3 @@ def downgrade() -> None:
     op.drop_table("customer_segments", schema="mart")
     op.drop_table("customer_ltv", schema="mart")
     op.drop_table("builds", schema="mart")
-    for schema in SCHEMAS:
-        op.execute(sa.schema.DropSchema(schema))

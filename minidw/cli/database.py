@@ -40,7 +40,8 @@ def migrate(arguments: argparse.Namespace) -> int:
     import minidw
 
     if arguments.check:
-        minidw.check_schema()
+        for note in minidw.check_schema():
+            print(f"note: {note}")
     elif arguments.down:
         minidw.downgrade(revision=arguments.revision or "base")
     else:

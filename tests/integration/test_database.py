@@ -13,7 +13,7 @@ from minidw.engine import connect_arguments
 
 
 def test_an_older_server_is_refused(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minidw.engine.OLDEST_SERVER", 990000)
+    monkeypatch.setattr("minidw.connection.OLDEST_SERVER", 990000)
     with pytest.raises(DatabaseError, match=r"this server is PostgreSQL 1\d; minidw needs 99 or later"):
         minidw.build_marts(settings=Settings(url=database))
 

@@ -25,7 +25,6 @@ from minidw import (
     all_marts,
 )
 from minidw.errors import BadFileError, CheckFailedError, DatabaseError, WarehouseBusyError
-from minidw.migrate import check_schema
 from minidw.transforms.marts import difference
 
 Feed = Callable[..., Path]
@@ -424,7 +423,7 @@ def test_the_first_run_builds_the_indexes_after_the_rows(warehouse: Engine, feed
     assert rows < statements.index("CREATE INDEX idx_orders_stg_order_ts ON staging.orders_stg")
     with warehouse.connect() as conn:
         assert conn.execute(text(INDEXES)).all() == before
-    check_schema(warehouse)
+    minidw.check_schema(warehouse)
 
 
 def test_a_reader_of_staging_does_not_stall_the_first_run(warehouse: Engine, feed: Feed) -> None:

@@ -93,13 +93,16 @@ FORBIDDEN = {
         "TRUNCATE mart.daily_revenue",
         "TRUNCATE raw.orders_all",
         "GRANT minidw_loader TO minidw_reader",
-        "UPDATE public.alembic_version SET version_num = '0'",
+        "UPDATE raw.minidw_version SET version_num = '0'",
         "CREATE ROLE other",
         "COPY (SELECT 1) TO PROGRAM 'true'",
         "COPY raw.orders_raw FROM '/etc/passwd'",
     ),
     "minidw_reader": (
-        *(f"SELECT * FROM raw.{table}" for table in ("batches", "orders_raw", "orders_all", "runs")),
+        *(
+            f"SELECT * FROM raw.{t}"
+            for t in ("batches", "orders_raw", "orders_all", "runs", "minidw_version")
+        ),
         "SELECT * FROM raw.lines_malformed",
         "SELECT * FROM raw.check_results",
         "SELECT nextval('raw.orders_raw_source_row_seq')",
@@ -155,7 +158,7 @@ def test_an_account_that_may_not_create_roles_migrates_with_a_notice(
         told = capsys.readouterr().err
         assert "role minidw_loader was not created: this account may not" in told
         assert "role minidw_reader was not created" in told
-        assert conn.scalar(text("SELECT version_num FROM public.alembic_version"))
+        assert conn.scalar(text("SELECT version_num FROM raw.minidw_version"))
         conn.execute(text(f"REASSIGN OWNED BY {owner} TO CURRENT_USER"))
         conn.execute(text(f"DROP OWNED BY {owner}"))
 

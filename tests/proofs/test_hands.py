@@ -22,6 +22,7 @@ from sqlalchemy import URL, Connection, Engine, event, text
 
 import minidw
 from minidw import Settings
+from minidw.lock import LOCK_KEY
 from tests.support.feeds import write_feed
 
 # Starting by fork takes a tenth of the time, where it is safe.
@@ -273,7 +274,7 @@ def test_a_killed_runner_that_waited_for_a_table_lets_go(
             maintenance.execute(text("LOCK TABLE mart.daily_revenue IN ACCESS EXCLUSIVE MODE"))
             killed(hold_busy, database, path, 0.2)
             start = time.monotonic()
-            while not maintenance.scalar(text(f"SELECT pg_try_advisory_lock({minidw.database.LOCK_KEY})")):
+            while not maintenance.scalar(text(f"SELECT pg_try_advisory_lock({LOCK_KEY})")):
                 assert time.monotonic() - start < SOON
                 time.sleep(0.02)
             waits.append(time.monotonic() - start)

@@ -19,6 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 import minidw
 from minidw import Settings, cli, embedded
+from minidw.pins import PINNED
 from tests.support import servers
 from tests.support.feeds import write_feed
 
@@ -330,7 +331,7 @@ def test_a_table_that_somebody_holds(
     limit: str | None,
 ) -> None:
     if limit:
-        monkeypatch.setitem(minidw.database._PINNED, "lock_timeout", limit)
+        monkeypatch.setitem(PINNED, "lock_timeout", limit)
     with warehouse.connect() as maintenance:
         maintenance.execute(text("LOCK TABLE mart.customer_ltv IN ACCESS EXCLUSIVE MODE"))
         commands = (("run", second), ("preview", second), ("build", "--full"), ("verify",))

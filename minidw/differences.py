@@ -1,0 +1,81 @@
+"""What the tables are otherwise than this minidw needs them, in plain words."""
+
+from typing import Any
+
+from sqlalchemy import text
+
+from minidw.database import reading
+from minidw.engine import Bind
+from minidw.errors import DatabaseError
+from minidw.migrate import OPTIONS
+from minidw.revision import VERSION_SCHEMA, VERSION_TABLE
+from minidw.schema import Base
+from minidw.settings import Settings
+
+_OTHERS = """
+    SELECT n.nspname || '.' || c.relname AS name, CASE c.relkind
+             WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table'
+             WHEN 'p' THEN 'partitioned table' WHEN 'S' THEN 'sequence' ELSE 'table' END AS kind
+      FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+     WHERE n.nspname IN ('raw', 'staging', 'mart') AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+       AND NOT EXISTS (SELECT FROM pg_catalog.pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'i'
+                          AND d.classid = CAST('pg_class' AS regclass) AND c.relkind = 'S')
+     ORDER BY 1
+"""
+"""What lies in our schemas; a sequence that numbers a column is a part of its table."""
+
+
+def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list[str]:
+    """Compare the database with the models; DatabaseError where a table of ours is otherwise than it must be.
+
+    Returns what others have in our schemas, in plain words: minidw leaves it alone. Writes nothing and
+    waits for nobody.
+    """
+    from alembic.autogenerate import compare_metadata
+    from alembic.migration import MigrationContext
+
+    with reading(bind, settings or Settings.from_env()) as conn:
+        found = compare_metadata(MigrationContext.configure(conn, opts=OPTIONS), Base.metadata)
+        ours = {*Base.metadata.tables, f"{VERSION_SCHEMA}.{VERSION_TABLE}"}
+        notes = [
+            f"the {kind} {name} is not minidw's"
+            for name, kind in conn.execute(text(_OTHERS))
+            if name not in ours
+        ]
+    faults = []
+    for difference in found:
+        # What differs in one column comes as a list.
+        for one in difference if isinstance(difference, list) else [difference]:
+            index = one[1]
+            if one[0] == "remove_index" and not index.unique:
+                notes.append(f"the index {index.name} of {index.table.fullname} is not minidw's")
+            else:
+                faults.append(_in_words(*one))
+    if faults:
+        raise DatabaseError(f"the warehouse is not as minidw needs it: {'; '.join(faults)}")
+    return notes
+
+
+def _in_words(what: str, *about: Any) -> str:
+    """One of Alembic's differences, as a sentence."""
+    match what:
+        case "add_table":
+            return f"{about[0].fullname} is missing"
+        case "add_column":
+            return f"{about[0]}.{about[1]} lacks the column {about[2].name}"
+        case "remove_column":
+            return f"{about[0]}.{about[1]} has a column {about[2].name}, which is not minidw's"
+        case "add_index" | "add_constraint" | "add_fk":
+            return f"{about[0].table.fullname} lacks {about[0].name}"
+        case "remove_index" | "remove_constraint" | "remove_fk":
+            return f"{about[0].table.fullname} has {about[0].name}, which is not minidw's"
+        case "modify_type":
+            return f"{'.'.join(about[:3])} is of type {about[4]}, not {about[5]}"
+        case "modify_nullable":
+            return f"{'.'.join(about[:3])} {'may' if about[4] else 'must not'} be null"
+        case "modify_default" | "modify_comment":
+            return f"{'.'.join(about[:3])} has another {what.removeprefix('modify_')}"
+        case "add_table_comment" | "remove_table_comment":
+            return f"{about[0].fullname} has another comment"
+        case _:
+            return f"{what.replace('_', ' ')}: {', '.join(str(part) for part in about)}"

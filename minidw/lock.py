@@ -1,0 +1,56 @@
+"""The lock of the warehouse: one runner at a time, and who it is."""
+
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, func, select
+
+from minidw.errors import DatabaseError, WarehouseBusyError
+from minidw.pins import PINNED, set_local
+
+LOCK_KEY = 0x6D696E696477
+
+
+def lock_statement() -> sqlalchemy.Select[Any]:
+    """Wait for the warehouse and hold it until the transaction ends."""
+    return select(func.pg_advisory_xact_lock(LOCK_KEY))
+
+
+def hold(conn: Connection, *, wait: bool) -> None:
+    """Hold the warehouse until the transaction ends.
+
+    Raises WarehouseBusyError where another holds it and ``wait`` is false, and DatabaseError in a
+    transaction that would not see what that one commits.
+    """
+    # A snapshot older than the lock would not show what the runner before committed.
+    isolation: str = conn.execute(select(func.current_setting("transaction_isolation"))).scalar_one()
+    if isolation != "read committed":
+        raise DatabaseError(f"this transaction is {isolation.upper()}; give minidw a READ COMMITTED one")
+    if wait:
+        # Another run may take any time; only what is locked beside us must not hold a run up.
+        conn.execute(set_local({"lock_timeout": "0"}))
+        conn.execute(lock_statement())
+        conn.execute(set_local({"lock_timeout": PINNED["lock_timeout"]}))
+    elif not conn.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
+        who = holder(conn)
+        raise WarehouseBusyError(
+            f"the warehouse is in use{f' by {who}' if who else ''}; try again, or leave out --no-wait"
+        )
+
+
+def holder(conn: Connection) -> str | None:
+    """Who holds the warehouse now, in words; None where nobody does."""
+    found = conn.execute(
+        sqlalchemy.text(
+            "SELECT a.pid, a.usename, a.application_name, a.xact_start FROM pg_catalog.pg_locks AS l"
+            " JOIN pg_catalog.pg_stat_activity AS a USING (pid)"
+            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+            " AND (l.classid::bigint << 32 | l.objid::bigint) = :key"
+            " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+        ),
+        {"key": LOCK_KEY},
+    ).first()
+    if found is None:
+        return None
+    since = f", since {found.xact_start:%H:%M:%S} UTC" if found.xact_start else ""
+    return f"process {found.pid} ({found.usename}, {found.application_name or 'unnamed'}{since})"
