@@ -11,7 +11,7 @@ from itertools import accumulate, chain, cycle, product
 from pathlib import Path
 from random import Random
 
-from minidw.errors import SettingsError
+from minidw.errors import SettingsError, printable
 
 FEED_DIRECTORY = Path("data/raw")
 HEADER = "order_id,order_timestamp,customer_id,product_id,category,price,quantity,status"
@@ -80,28 +80,31 @@ ACCEPTED: tuple[tuple[str, Spoil], ...] = (
 
 
 def generate_orders(
-    path: Path | None = None,
+    path: str | Path | None = None,
     *,
     rows: int = 10_000,
     day: date | None = None,
     seed: int | None = None,
     dirty: float = 0.0,
+    force: bool = False,
 ) -> Path:
     """Write a feed of ``rows`` fake orders and return its path, by default that of ``day`` (today).
 
     ``dirty`` is the share of rows that are bad, untidy or repeated; every other one of them is to be
-    rejected. The same ``seed`` with the same other arguments gives the same bytes.
+    rejected. The same ``seed`` with the same other arguments gives the same bytes. A file that is there
+    already is replaced with ``force`` only. Raises SettingsError.
     """
     if rows < 0:
         raise SettingsError(f"rows must not be negative, but is {rows}")
     if not 0 <= dirty <= 1:
         raise SettingsError(f"dirty must lie between 0 and 1, but is {dirty}")
     day = day or date.today()
-    path = path or FEED_DIRECTORY / f"orders_{_compact(day)}.csv"
+    path = Path(path or FEED_DIRECTORY / f"orders_{_compact(day)}.csv")
+    _refuse(path, force=force)
     seed = secrets.randbits(64) if seed is None else seed
     customers, offers = _pools()
     blocks = _blocks(customers, offers, rows, f"{_compact(day)}-", Random(f"{seed} {day} rows"))
-    _write(path, _spoiled(blocks, dirty, Random(f"{seed} {day} dirty")))
+    _write(path, _spoiled(blocks, dirty, Random(f"{seed} {day} dirty")), force=force)
     return path
 
 
@@ -185,20 +188,37 @@ def _spoiled(blocks: Iterable[list[str]], share: float, rng: Random) -> Iterator
         yield lines
 
 
-def _write(path: Path, blocks: Iterable[list[str]]) -> None:
+def _refuse(path: Path, *, force: bool) -> None:
+    """Refuse a path that is taken, before anything is written."""
+    try:
+        if path.exists() and not path.is_file():  # as root, the rename would replace even /dev/null
+            raise SettingsError(f"cannot write {printable(str(path))}: not a regular file")
+        if path.exists() and not force:
+            raise SettingsError(
+                f"{printable(str(path))} is there already; only with force is it written over"
+            )
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError | ValueError) -> SettingsError:
+    reason = error.strerror if isinstance(error, OSError) else str(error)
+    return SettingsError(f"cannot write {printable(str(path))}: {reason}")
+
+
+def _write(path: Path, blocks: Iterable[list[str]], *, force: bool) -> None:
     """Write beside ``path`` and rename, so that nobody loads half a feed."""
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
-        if path.exists() and not path.is_file():  # as root, the rename would replace even /dev/null
-            raise SettingsError(f"cannot write {path}: not a regular file")
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="\n") as file:
             file.write(HEADER + "\n")
             for lines in blocks:
                 file.writelines(lines)
+        _refuse(path, force=force)  # it may have come in the meantime
         partial.replace(path)
-    except OSError as error:
-        raise SettingsError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        raise _unwritable(path, error) from error
     finally:
         with suppress(OSError):  # renamed away, or never made
             partial.unlink()

@@ -5,13 +5,20 @@ import os
 import shutil
 import subprocess
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from minidw.cli.options import Commands, add
+from minidw.cli.options import Commands, add, destroying, reporting
+from minidw.cli.output import Output, confirm
+from minidw.errors import DatabaseError
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 
 def add_migrate(commands: Commands) -> None:
     """minidw migrate [REVISION]"""
-    command = add(commands, "migrate", migrate, "create or upgrade the tables, as alembic upgrade does")
+    text = "create or upgrade the tables, as alembic upgrade does"
+    command = add(commands, "migrate", migrate, text, reporting(), destroying())
     command.add_argument("revision", nargs="?", help="the revision to go to (head; with --down, base)")
     how = command.add_mutually_exclusive_group()
     how.add_argument(
@@ -32,24 +39,66 @@ def add_psql(commands: Commands) -> None:
 
 def add_url(commands: Commands) -> None:
     """minidw url"""
-    command = add(commands, "url", url, "print the URL of the database in use")
+    command = add(commands, "url", url, "print the URL of the database in use", only_reports=True)
     command.add_argument("--password", action="store_true", help="show the password")
 
 
-def migrate(arguments: argparse.Namespace) -> int:
+def migrate(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    if arguments.check:
-        for note in minidw.check_schema():
-            print(f"note: {note}")
-    elif arguments.down:
-        minidw.downgrade(revision=arguments.revision or "base")
+    engine = minidw.create_engine()
+    try:
+        if arguments.check:
+            notes = minidw.check_schema(engine)
+            output.show({"notes": notes}, lambda _: None)
+            for note in notes:
+                output.say(f"note: {note}")
+            output.say("the tables are what the models say")
+            return 0
+        before = _revision(engine)
+        if arguments.down:
+            target = arguments.revision or "base"
+            if not arguments.yes:
+                confirm(output, f"this goes back to {target}, which drops tables{_what_is_there(engine)}")
+            minidw.downgrade(engine, target)
+        else:
+            minidw.upgrade(engine, arguments.revision or "head")
+        after = _revision(engine)
+    finally:
+        engine.dispose()
+    if before == after:
+        done = f"nothing to do: the tables are at revision {after}" if after else "nothing to do: no tables"
+    elif not after:
+        done = f"the tables are gone; they were at revision {before}"
     else:
-        minidw.upgrade(revision=arguments.revision or "head")
+        done = f"the tables are at revision {after}" + (f"; they were at {before}" if before else "")
+    output.show({"before": before, "after": after}, lambda _: output.say(done))
     return 0
 
 
-def url(arguments: argparse.Namespace) -> int:
+def _revision(engine: "Engine") -> str | None:
+    from minidw.connection import connection
+    from minidw.revision import current
+
+    with connection(engine) as conn:
+        return " and ".join(sorted(current(conn) or ())) or None
+
+
+def _what_is_there(engine: "Engine") -> str:
+    from minidw.reports.data import holdings
+    from minidw.reports.values import counted
+
+    try:
+        there = holdings(engine)
+    except DatabaseError:  # no tables, or those of another revision
+        return ""
+    return (
+        f": {counted(there.batches, 'batch')} with {counted(there.rows_read, 'row')},"
+        f" {counted(there.order_lines, 'order line')} and the marts"
+    )
+
+
+def url(arguments: argparse.Namespace, output: Output) -> int:
     from minidw.address import shown
     from minidw.engine import create_engine
     from minidw.settings import Settings
@@ -58,11 +107,11 @@ def url(arguments: argparse.Namespace) -> int:
     url = (settings.url or create_engine(settings).url).set(drivername="postgresql")
     if not arguments.password:
         url = shown(url).set(password=url.password)
-    print(url.render_as_string(hide_password=not arguments.password))
+    output.say(url.render_as_string(hide_password=not arguments.password))
     return 0
 
 
-def psql(arguments: argparse.Namespace) -> int:
+def psql(arguments: argparse.Namespace, output: Output) -> int:
     """Open psql on the database of the settings; returns its exit code."""
     from minidw.address import hidden, shown
     from minidw.embedded import find_binaries

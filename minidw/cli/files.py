@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from minidw.cli import output
 from minidw.cli.options import Commands, add, writing
+from minidw.cli.output import Output
 from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
-    from minidw.feed import Format
+    from minidw.feed import Feed, Format
     from minidw.pipeline import Result
 
 
@@ -26,7 +26,7 @@ def add_load(commands: Commands) -> None:
 def add_preview(commands: Commands) -> None:
     """minidw preview FILE..."""
     text = "what a file would change; nothing is stored"
-    command = add(commands, "preview", preview, text, feeds(), writing())
+    command = add(commands, "preview", preview, text, feeds(), writing(), only_reports=True)
     command.add_argument("--rows", type=int, default=10, help="rows to show per mart (10)")
 
 
@@ -55,70 +55,79 @@ def feeds() -> argparse.ArgumentParser:
     return parent
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    return _each_file(arguments, minidw.run)
+    return _each_file(arguments, output, minidw.run)
 
 
-def load(arguments: argparse.Namespace) -> int:
+def load(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    return _each_file(arguments, minidw.load_raw)
+    return _each_file(arguments, output, minidw.load_raw)
 
 
-def preview(arguments: argparse.Namespace) -> int:
+def preview(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.feed import find_files
     from minidw.reports import terminal
 
-    found = []
-    for source in find_files(arguments.files):
+    output.document["results"] = []
+    format = _format(arguments)
+    sources = find_files(arguments.files)
+    draw = terminal.print_preview if len(sources) < terminal.MANY_FILES else terminal.print_preview_line
+    for source in sources:
         seen = minidw.preview(
             source,
             rows=arguments.rows,
-            format=_format(arguments),
+            format=format,
             force=arguments.force,
             number_lines=arguments.number_lines,
             wait=not arguments.no_wait,
         )
-        if not arguments.json:
-            terminal.print_preview(output.console(), seen)
-        found.append(seen.as_dict())
-    if arguments.json:
-        output.print_json(found)
+        output.add(seen, draw)
     return 0
 
 
-def _each_file(arguments: argparse.Namespace, call: Callable[..., "Result"]) -> int:
+def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[..., "Result"]) -> int:
     """Every file its own batch and commit, oldest name first; all are surveyed before the first is loaded."""
     from minidw.database import bound
     from minidw.feed import find_files, survey
+    from minidw.reports import terminal
     from minidw.settings import Settings
 
+    output.document["results"] = []
     settings = Settings.from_env()
     format = _format(arguments)
     sources = find_files(arguments.files)
-    feeds = [survey(source, format) for source in sources]
-    results = []
-    with bound(None, settings) as engine:
-        for feed in feeds:
-            with output.progress(feed) as progress:
-                result = call(
-                    feed,
-                    engine,
-                    force=arguments.force,
-                    number_lines=arguments.number_lines,
-                    wait=not arguments.no_wait,
-                    progress=progress,
-                    settings=settings,
-                )
-            if not arguments.json:
-                output.print_results(arguments, [result])
-            results.append(result)
-    if arguments.json:
-        output.print_results(arguments, results)
+    feeds = [_without_descriptors(survey(source, format)) for source in sources]
+    many = len(sources) >= terminal.MANY_FILES
+    results: list[Result] = []
+    try:
+        with bound(None, settings) as engine:
+            for source, surveyed in zip(sources, feeds, strict=True):
+                feed = surveyed or survey(source, format)
+                with output.progress(feed) as progress:
+                    result = call(
+                        feed,
+                        engine,
+                        force=arguments.force,
+                        number_lines=arguments.number_lines,
+                        wait=not arguments.no_wait,
+                        progress=progress,
+                        settings=settings,
+                    )
+                results.append(result)
+                output.add(result, terminal.print_line if many else terminal.print_result)
+    finally:
+        if many:
+            output.show({}, lambda console: terminal.print_sum(console, results, len(sources)))
     return 0
+
+
+def _without_descriptors(feed: "Feed") -> "Feed | None":
+    """The feed, unless it holds files open: of many such files, one is held at a time."""
+    return feed if feed.malformed_spool is None or feed.name == "stdin" else None
 
 
 def _format(arguments: argparse.Namespace) -> "Format":

@@ -2,25 +2,33 @@
 
 import argparse
 
-from minidw.cli.options import Commands, add, day
+from minidw.cli.options import Commands, add, day, reporting
+from minidw.cli.output import Output
 
 
 def add_generate(commands: Commands) -> None:
     """minidw generate"""
-    command = add(commands, "generate", generate, "write a CSV file of fake orders into data/raw")
+    command = add(
+        commands, "generate", generate, "write a CSV file of fake orders into data/raw", reporting()
+    )
     command.add_argument("--rows", type=int, default=10_000, help="number of rows (10000)")
     command.add_argument("--date", type=day, help="day of the file's name, YYYY-MM-DD (today)")
     command.add_argument("--seed", type=int, help="the same seed gives the same bytes")
+    command.add_argument("--force", action="store_true", help="write over a file that is there already")
     command.add_argument(
         "--dirty", type=float, default=0.0, metavar="P", help="share of bad or repeated rows"
     )
 
 
-def generate(arguments: argparse.Namespace) -> int:
+def generate(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
     path = minidw.generate_orders(
-        rows=arguments.rows, day=arguments.date, seed=arguments.seed, dirty=arguments.dirty
+        rows=arguments.rows,
+        day=arguments.date,
+        seed=arguments.seed,
+        dirty=arguments.dirty,
+        force=arguments.force,
     )
-    print(path)
+    output.show({"path": str(path), "rows": arguments.rows}, lambda _: output.say(str(path)))
     return 0

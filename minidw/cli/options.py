@@ -3,26 +3,49 @@
 import argparse
 from collections.abc import Callable
 from datetime import date
+from inspect import cleandoc
+from textwrap import indent
 from typing import Any, TypeAlias
 
+from minidw.cli.output import Output
+
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-Call = Callable[[argparse.Namespace], int]
+Call = Callable[[argparse.Namespace, Output], int]
 
 
 def add(
-    commands: Commands, name: str, call: Call, text: str, *parents: argparse.ArgumentParser, **options: Any
+    commands: Commands,
+    name: str,
+    call: Call,
+    text: str,
+    *parents: argparse.ArgumentParser,
+    only_reports: bool = False,
+    examples: str = "",
+    **options: Any,
 ) -> argparse.ArgumentParser:
-    """Add a command: its name, what it calls, and what it does in a few words."""
-    description = text[0].upper() + text[1:] + "."
-    command = commands.add_parser(name, help=text, description=description, parents=parents, **options)
-    command.set_defaults(call=call)
+    """Add a command: its name, what it calls, and what it does in a few words.
+
+    ``only_reports``: what it prints is all that it does, so it failed where that cannot be printed.
+    ``examples``: lines of a shell, shown below its options.
+    """
+    command = commands.add_parser(
+        name,
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        parents=parents,
+        epilog=f"examples:\n{indent(cleandoc(examples), '  ')}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        **options,
+    )
+    command.set_defaults(call=call, only_reports=only_reports)
     return command
 
 
 def reporting() -> argparse.ArgumentParser:
     """Options of every command that reports."""
     parent = argparse.ArgumentParser(add_help=False)
-    parent.add_argument("--json", action="store_true", help="print JSON")
+    # Without a default of its own: minidw --json report is to be the same as minidw report --json.
+    parent.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON")
     return parent
 
 
@@ -32,6 +55,13 @@ def writing() -> argparse.ArgumentParser:
     parent.add_argument(
         "--no-wait", action="store_true", help="give up where another runner holds the warehouse"
     )
+    return parent
+
+
+def destroying() -> argparse.ArgumentParser:
+    """Options of every command that takes away what cannot be brought back."""
+    parent = argparse.ArgumentParser(add_help=False)
+    parent.add_argument("--yes", action="store_true", help="do not ask first")
     return parent
 
 

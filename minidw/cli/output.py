@@ -1,51 +1,127 @@
-"""What a command prints: JSON for programs, tables for people, a bar while a large file is read."""
+"""What one invocation prints: text for people, or one JSON document for programs."""
 
-import argparse
 import json
+import os
+import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from minidw.cli.streams import Stream
+from minidw.errors import BadFileError, MinidwError, SettingsError, printable
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from minidw.feed import Feed
-    from minidw.pipeline import Result
 
 
-def console() -> Any:
-    """Where tables are printed."""
-    from rich.console import Console
+class Data(Protocol):
+    """What is plain data as well."""
 
-    # A file or a pipe has no width of its own: nothing is folded there.
-    return Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 200)
+    def as_dict(self) -> dict[str, Any]: ...
 
 
-def print_json(data: Any) -> None:
-    """Dates and decimals as text."""
-    print(json.dumps(data, default=str, indent=2))
+Drawn = TypeVar("Drawn", bound=Data)
+LARGE_FILE = 16 * 2**20  # bytes; what takes more than a moment to load
+UNLIMITED = 100_000  # columns: nothing is folded in a file or a pipe
 
 
-def print_results(arguments: argparse.Namespace, results: Sequence["Result"]) -> None:
-    """What commands did, as JSON or one summary each."""
-    if arguments.json:
-        print_json([result.as_dict() for result in results])
-        return
-    from minidw.reports import terminal
+class Output:
+    """Where a command says what it did.
 
-    for result in results:
-        terminal.print_result(console(), result)
+    For people it prints at once; with ``--json`` it collects a document that is printed at the end, whatever
+    happens: an object of what was found, and ``error``, which is null where there was none.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.out, self.err = Stream(sys.stdout), Stream(sys.stderr)
+        self.as_json = as_json
+        self.document: dict[str, Any] = {}
+
+    @cached_property
+    def console(self) -> "Console":
+        """Where tables are drawn."""
+        from rich.console import Console
+
+        return Console(
+            file=self.out,  # type: ignore[arg-type]
+            width=self._width(),
+            force_terminal=self.out.isatty(),
+            # Data is printed as it is: an order id may look like markup or the name of an emoji.
+            highlight=False,
+            markup=False,
+            emoji=False,
+        )
+
+    def show(self, found: Mapping[str, Any], draw: Callable[["Console"], None]) -> None:
+        """What a command found: the document's entries, or how a person is to see them."""
+        if self.as_json:
+            self.document |= found
+        else:
+            draw(self.console)
+
+    def say(self, text: str) -> None:
+        """A line for people."""
+        if not self.as_json:
+            self.out.write(f"{printable(text)}\n")
+            self.out.flush()
+
+    def note(self, text: str) -> None:
+        """A line on standard error."""
+        self.err.write(f"minidw: {printable(text)}\n")
+        self.err.flush()
+
+    def add(self, result: Drawn, draw: Callable[["Console", Drawn], None]) -> None:
+        """One of several results: they are the document's ``results``."""
+        found = [*self.document.get("results", ()), result.as_dict()]
+        self.show({"results": found}, lambda console: draw(console, result))
+
+    def finish(self, error: Mapping[str, Any] | None) -> None:
+        """Print the document, with the error where there was one."""
+        if self.as_json:
+            self.out.write(json.dumps(self.document | {"error": error}, default=str, indent=2) + "\n")
+        self.out.flush()
+
+    def _width(self) -> int:
+        if self.out.isatty() or os.environ.get("COLUMNS", "").isdigit():
+            return shutil.get_terminal_size().columns
+        return UNLIMITED
+
+    @contextmanager
+    def progress(self, feed: "Feed") -> Iterator[Callable[[int], None] | None]:
+        """A bar on standard error for a file that takes more than a moment, where a person is watching."""
+        if not self.err.isatty() or feed.size < LARGE_FILE:
+            yield None
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+        console = Console(file=self.err, force_terminal=True, markup=False, emoji=False)  # type: ignore[arg-type]
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task(f"loading {feed.name}", total=feed.size)
+            yield lambda read: bar.advance(task, read)
 
 
-@contextmanager
-def progress(feed: "Feed") -> Iterator[Callable[[int], None] | None]:
-    """A bar on standard error for a file that takes more than a moment, where a person is watching."""
-    if not sys.stderr.isatty() or feed.size < 16 * 2**20:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+def confirm(output: Output, consequence: str) -> None:
+    """Ask before what cannot be taken back. Raises SettingsError where the answer is no or nobody is there.
 
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(f"loading {feed.name}", total=feed.size)
-        yield lambda read: bar.advance(task, read)
+    ``consequence`` says, with the counts, what is about to be lost.
+    """
+    if not (Stream(sys.stdin).isatty() and output.err.isatty()):
+        raise SettingsError(f"{consequence}; nothing was done: add --yes to do it")
+    output.err.write(f"minidw: {printable(consequence)}. Go on? Type yes: ")
+    output.err.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise SettingsError("nothing was done")
+
+
+def described(error: MinidwError) -> dict[str, Any]:
+    """An error as data."""
+    found = {"type": type(error).__name__, "message": printable(str(error)), "exit_code": error.exit_code}
+    if isinstance(error, BadFileError):
+        found |= {"file": error.file, "line": error.line, "code": error.code}
+    return found

@@ -3,7 +3,7 @@
 import argparse
 
 from minidw.cli.options import Commands, add, reporting
-from minidw.cli.output import console, print_json
+from minidw.cli.output import Output
 
 
 def add_verify(commands: Commands) -> None:
@@ -17,30 +17,24 @@ def add_verify(commands: Commands) -> None:
 def add_why(commands: Commands) -> None:
     """minidw why MART KEY..."""
     text = "the order lines, raw rows and files behind a row of a mart"
-    command = add(commands, "why", why, text, reporting())
+    command = add(commands, "why", why, text, reporting(), only_reports=True)
     command.add_argument("mart", help="such as customer_ltv")
     command.add_argument("key", nargs="+", help="the row's key, one value per key column")
 
 
-def verify(arguments: argparse.Namespace) -> int:
+def verify(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.reports import terminal
 
     verified = minidw.verify(sample=arguments.sample)
-    if arguments.json:
-        print_json(verified.as_dict())
-    else:
-        terminal.print_verified(console(), verified)
+    output.show(verified.as_dict(), lambda console: terminal.print_verified(console, verified))
     return 1 if verified.differences else 0
 
 
-def why(arguments: argparse.Namespace) -> int:
+def why(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.reports import terminal
 
     lines = minidw.why(arguments.mart, *arguments.key)
-    if arguments.json:
-        print_json(lines)
-    else:
-        terminal.print_lines(console(), lines)
+    output.show({"lines": lines}, lambda console: terminal.print_lines(console, lines))
     return 0 if lines else 1

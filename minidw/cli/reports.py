@@ -1,48 +1,41 @@
 """Commands that show: report, status."""
 
 import argparse
-from collections.abc import Callable
 from typing import Any
 
 from minidw.cli.options import Commands, add, reporting
-from minidw.cli.output import console, print_json
+from minidw.cli.output import Output
 
 
 def add_report(commands: Commands) -> None:
     """minidw report"""
-    command = add(commands, "report", report, "the marts at a glance", reporting())
+    command = add(commands, "report", report, "the marts at a glance", reporting(), only_reports=True)
     command.add_argument("--html", metavar="FILE", help="write them as one HTML page with charts")
 
 
 def add_status(commands: Commands) -> None:
     """minidw status"""
-    add(commands, "status", status, "batches, builds, and what waits", reporting())
+    add(commands, "status", status, "batches, builds, and what waits", reporting(), only_reports=True)
 
 
-def report(arguments: argparse.Namespace) -> int:
+def report(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
     if arguments.html:
-        print(minidw.write_report(arguments.html))
+        page = minidw.write_report(arguments.html)
+        output.show({"html": str(page)}, lambda _: output.say(str(page)))
         return 0
-    return _print_tables(arguments, minidw.report)
+    return _show(output, minidw.report())
 
 
-def status(arguments: argparse.Namespace) -> int:
+def status(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    return _print_tables(arguments, minidw.status)
+    return _show(output, minidw.status())
 
 
-def _print_tables(
-    arguments: argparse.Namespace, tables: Callable[[], dict[str, list[dict[str, Any]]]]
-) -> int:
-    data = tables()
-    if arguments.json:
-        print_json(data)
-        return 0
+def _show(output: Output, tables: dict[str, list[dict[str, Any]]]) -> int:
     from minidw.reports import terminal
 
-    for title, rows in data.items():
-        terminal.print_rows(console(), rows, title)
+    output.show(tables, lambda console: terminal.print_tables(console, tables))
     return 0

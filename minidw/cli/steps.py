@@ -1,9 +1,13 @@
 """Commands that are a step: stage, build, check, prune."""
 
 import argparse
+from typing import TYPE_CHECKING
 
-from minidw.cli.options import Commands, add, day, writing
-from minidw.cli.output import print_results
+from minidw.cli.options import Commands, add, day, destroying, writing
+from minidw.cli.output import Output, confirm
+
+if TYPE_CHECKING:
+    from minidw.pipeline import Result
 
 
 def add_stage(commands: Commands) -> None:
@@ -26,37 +30,45 @@ def add_check(commands: Commands) -> None:
 def add_prune(commands: Commands) -> None:
     """minidw prune --before DATE"""
     text = "remove old batches from raw; staging, marts and ledger stay"
-    command = add(commands, "prune", prune, text, writing())
+    command = add(commands, "prune", prune, text, writing(), destroying())
     command.add_argument(
         "--before", type=day, required=True, metavar="DATE", help="those loaded before this day, YYYY-MM-DD"
     )
 
 
-def stage(arguments: argparse.Namespace) -> int:
+def stage(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    result = minidw.build_staging(replay=arguments.replay, wait=not arguments.no_wait)
-    print_results(arguments, [result])
-    return 0
+    return _report(output, minidw.build_staging(replay=arguments.replay, wait=not arguments.no_wait))
 
 
-def build(arguments: argparse.Namespace) -> int:
+def build(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    print_results(arguments, [minidw.build_marts(full=arguments.full, wait=not arguments.no_wait)])
-    return 0
+    return _report(output, minidw.build_marts(full=arguments.full, wait=not arguments.no_wait))
 
 
-def check(arguments: argparse.Namespace) -> int:
+def check(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    result = minidw.run_checks(wait=not arguments.no_wait)
-    print_results(arguments, [result])
+    return _report(output, minidw.run_checks(wait=not arguments.no_wait))
+
+
+def prune(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+    from minidw.reports.data import holdings
+    from minidw.reports.values import counted
+    from minidw.steps.prune import prunable
+
+    if not arguments.yes:
+        due = holdings(where=prunable(arguments.before))
+        raw = f"{counted(due.batches, 'batch')} with {counted(due.rows_read, 'row')}"
+        confirm(output, f"this removes {raw} from raw for good")
+    return _report(output, minidw.prune(arguments.before, wait=not arguments.no_wait))
+
+
+def _report(output: Output, result: "Result") -> int:
+    from minidw.reports import terminal
+
+    output.add(result, terminal.print_result)
     return 1 if any(outcome.failed for outcome in result.checked) else 0
-
-
-def prune(arguments: argparse.Namespace) -> int:
-    import minidw
-
-    print_results(arguments, [minidw.prune(arguments.before, wait=not arguments.no_wait)])
-    return 0

@@ -1,8 +1,10 @@
 """The state of the warehouse and the marts at a glance, as data."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from minidw.database import reading
 from minidw.engine import Bind
@@ -13,6 +15,7 @@ from minidw.schema import (
     DailyRevenue,
     MartBuild,
     OrderChange,
+    OrderTotal,
     ProductRevenue,
 )
 from minidw.schema.vocabulary import FATES
@@ -113,6 +116,26 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
             "marts": _rows(conn, builds),
             "waiting": _rows(conn, waiting),
         }
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """How much there is: batches, the rows delivered in them, and the order lines that hold."""
+
+    batches: int
+    rows_read: int
+    order_lines: int
+
+
+def holdings(
+    bind: Bind = None, *, where: Sequence[ColumnElement[bool]] = (), settings: Settings | None = None
+) -> Holdings:
+    """What the warehouse holds; ``where`` limits the batches."""
+    batches = select(func.count(), func.coalesce(func.sum(Batch.rows_read), 0)).where(*where)
+    lines = select(func.coalesce(func.sum(OrderTotal.order_lines), 0))
+    with reading(bind, settings or Settings.from_env()) as conn:
+        number, rows = conn.execute(batches).one()
+        return Holdings(number, int(rows), int(conn.execute(lines).scalar_one()))
 
 
 def _rows(conn: Connection, statement: Query) -> Rows:

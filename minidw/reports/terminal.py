@@ -1,88 +1,128 @@
-"""What a person looks at in a terminal: the summary of a run, and tables of rows."""
+"""What a person looks at in a terminal: what was done, and what was found."""
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from minidw.pipeline import Result
 from minidw.proofs.preview import Preview, RowChange
 from minidw.proofs.verify import Verified
-from minidw.reports.data import Rows
+from minidw.reports.tables import Rows, print_rows, print_text
+from minidw.reports.values import NOTHING, counted, texts
 from minidw.schema.vocabulary import FATES
 from minidw.steps.check import Checked
-from minidw.steps.stage import Staged
+from minidw.steps.load import Loaded
+from minidw.steps.stage import Replayed, Staged
 
 LONGEST_LIST = 20
+MANY_FILES = 4
+"""From so many files on, each has one line, and a summary follows the last."""
+
+TO_BEGIN = (
+    "the warehouse is empty: minidw run FILE brings orders in; minidw generate writes some to try it with"
+)
 
 
 def print_result(console: Console, result: Result) -> None:
     """The summary of a command."""
     if result.file is not None:
-        loaded = result.loaded
-        if loaded.skipped:
-            console.print(
-                f"{loaded.file}: the same bytes were loaded before, as batch {loaded.batch_id}; skipped"
-            )
-        else:
-            console.print(f"{loaded.file}: batch {loaded.batch_id}, {loaded.rows_read:,} rows")
-            if loaded.malformed:
-                console.print(f"  {loaded.malformed:,} malformed lines set aside in raw.lines_malformed")
-            if not loaded.rows_read:
-                console.print("  warning: the file has a header and no rows")
+        print_text(console, _loaded(result.loaded))
+        if result.loaded.malformed and not result.loaded.skipped:
+            lines = counted(result.loaded.malformed, "malformed line")
+            print_text(console, f"  {lines} set aside in raw.lines_malformed")
+        if not result.loaded.rows_read:
+            print_text(console, "  warning: the file has a header and no rows")
     if result.replayed is not None:
-        again = result.replayed
-        console.print(
-            f"judged {again.batches} earlier batches again ({again.reason}):"
-            f" {again.appeared:,} order lines appeared, {again.ceased:,} ceased,"
-            f" {again.rejected:,} rows are rejected"
-        )
-        if again.pruned:
-            console.print(f"  note: {again.pruned} pruned batches stand as they were judged before")
+        _print_replayed(console, result.replayed)
     for staged in result.staged:
-        _print_fates(console, staged)
+        _print_staged(console, staged)
     if result.command == "stage" and not result.staged:
-        console.print("nothing to stage")
-    if result.built:
-        rows = [
-            {
-                "mart": f"mart.{b.mart}",
-                "rows": b.rows,
-                "build": b.method,
-                "because": b.reason,
-                "seconds": f"{b.seconds:.2f}",
-            }
-            for b in result.built
-        ]
-        print_rows(console, rows)
+        print_text(console, "nothing to stage: every batch that was loaded is staged")
+    _print_built(console, result)
     print_checks(console, result.checked)
     if result.command == "prune":
-        batches = len(result.pruned.batch_ids)
-        console.print(f"pruned {batches} batches: {result.pruned.rows:,} rows removed from raw")
-    console.print("time: " + ", ".join(f"{step} {seconds:.2f} s" for step, seconds in result.seconds.items()))
+        batches = counted(len(result.pruned.batch_ids), "batch")
+        rows = counted(result.pruned.rows, "row")
+        print_text(console, f"pruned {batches}: {rows} removed from raw")
+    if any(seconds >= 0.005 for seconds in result.seconds.values()):
+        print_text(console, "time: " + _time(result.seconds))
+
+
+def print_line(console: Console, result: Result) -> None:
+    """The same in one line: of a file among many."""
+    line = _loaded(result.loaded)
+    for staged in result.staged:
+        line += f" = {_fates(staged)}"
+    print_text(console, line)
+
+
+def print_sum(console: Console, results: Sequence[Result], files: int) -> None:
+    """What many files came to."""
+    staged = [staged for result in results for staged in result.staged]
+    loaded = [result.loaded for result in results]
+    skipped = sum(one.skipped for one in loaded)
+    done = counted(files, "file") if len(loaded) == files else f"{len(loaded):,} of {counted(files, 'file')}"
+    print_text(console, f"{done}: {len(loaded) - skipped:,} loaded, {skipped:,} skipped", bold=True)
+    if staged:
+        sums = {name: sum(getattr(one, name) for one in staged) for name in ("rows_read", *FATES)}
+        print_rows(console, [{"batches": len(staged)} | sums])
+    reasons: Counter[str] = Counter()
+    for one in staged:
+        reasons.update(one.reasons)
+    if reasons:
+        counts = ", ".join(f"{reason} {rows:,}" for reason, rows in reasons.most_common())
+        print_text(console, f"rejected for: {counts}; minidw rejects lists the rows")
+    notes = [f"{one.file}: {hint}" for one in staged for hint in one.hints]
+    for note in notes[:LONGEST_LIST]:
+        print_text(console, f"note: {note}")
+    if len(notes) > LONGEST_LIST:
+        print_text(console, f"and {counted(len(notes) - LONGEST_LIST, 'more note')}")
+    if results and results[-1].built:
+        print_rows(
+            console, [{"mart": f"mart.{built.mart}", "rows": built.rows} for built in results[-1].built]
+        )
+    print_checks(console, [outcome for result in results for outcome in result.checked])
+    seconds: dict[str, float] = {}
+    for result in results:
+        for step, taken in result.seconds.items():
+            seconds[step] = seconds.get(step, 0) + taken
+    if seconds:
+        print_text(console, "time: " + _time(seconds))
 
 
 def print_preview(console: Console, preview: Preview) -> None:
     """What a run would do, and the rows it would change, old and new values side by side."""
     print_result(console, preview.result)
     for mart in preview.marts:
-        title = f"mart.{mart.mart}: {mart.gained:,} rows gained, {mart.lost:,} lost, {mart.changed:,} changed"
+        gained = counted(mart.gained, "row")
+        title = f"mart.{mart.mart}: {gained} gained, {mart.lost:,} lost, {mart.changed:,} changed"
         rows = [change.key | _old_and_new(change) for change in mart.rows]
         if rows:
             print_rows(console, rows, title)
         else:
-            console.print(title)
-    console.print("a preview: nothing was stored")
+            print_text(console, title)
+    print_text(console, "a preview: nothing was stored")
+
+
+def print_preview_line(console: Console, preview: Preview) -> None:
+    """The same in one line: of a file among many."""
+    marts = "; ".join(
+        f"{mart.mart} {mart.gained:,} gained, {mart.lost:,} lost, {mart.changed:,} changed"
+        for mart in preview.marts
+        if mart.gained or mart.lost or mart.changed
+    )
+    print_text(console, f"{preview.result.file}: {marts or 'nothing would change'}")
 
 
 def _old_and_new(change: RowChange) -> dict[str, str]:
     """Each value, and what it was where it differs; - where there is no row."""
     old, new = change.before or {}, change.after or {}
+    pairs = {name: texts(name, [old.get(name), new.get(name)]) for name in old or new}
     return {
-        name: _text(new[name])
-        if old.get(name) == new.get(name)
-        else f"{_text(old.get(name))} → {_text(new.get(name))}"
-        for name in old or new
+        name: texts(name, [new[name]])[0] if name in new and old.get(name) == new[name] else f"{was} → {is_}"
+        for name, (was, is_) in pairs.items()
     }
 
 
@@ -90,23 +130,24 @@ def print_verified(console: Console, verified: Verified) -> None:
     """The differing rows of each table, or that there are none."""
     for table in verified.tables:
         rows = [{"side": d.side, **d.row} for d in verified.differences if d.table == table]
-        shown = f", the first {LONGEST_LIST} of them" if len(rows) > LONGEST_LIST else ""
-        print_rows(console, rows[:LONGEST_LIST], f"{table}: {len(rows):,} differing rows{shown}")
+        if rows:
+            shown = f", the first {LONGEST_LIST} of them" if len(rows) > LONGEST_LIST else ""
+            title = f"{table}: {counted(len(rows), 'differing row')}{shown}"
+            print_rows(console, rows[:LONGEST_LIST], title)
     if verified.changes_waiting:
-        console.print(
-            f"{verified.changes_waiting:,} changes wait: the marts are behind staging until a build"
-        )
+        changes = counted(verified.changes_waiting, "change")
+        print_text(console, f"{changes} waiting: the marts are behind staging until a build")
     if verified.lines_beyond_raw:
-        lines = f"{verified.lines_beyond_raw:,} order lines"
-        console.print(f"{lines} cannot be compared with raw any more: their batches were pruned")
+        lines = counted(verified.lines_beyond_raw, "order line")
+        print_text(console, f"{lines} beyond comparison with raw: their batches were pruned")
     if not verified.differences:
-        console.print(f"no differing rows in {', '.join(verified.tables)}")
+        print_text(console, f"no differing rows in {', '.join(verified.tables)}")
 
 
 def print_lines(console: Console, lines: Rows) -> None:
     """The order lines behind a row of a mart, each with its file and row, and what was delivered there."""
     if not lines:
-        console.print("no such row")
+        print_text(console, "no such row")
         return
     staged = ("order_id", "line_number", "order_timestamp", "customer_id", "product_id", "category", "price",
               "quantity", "total_amount", "status", "batch_id", "file_name", "source_row")  # fmt: skip
@@ -119,41 +160,82 @@ def print_lines(console: Console, lines: Rows) -> None:
     print_rows(console, delivered, "as delivered")
 
 
-def print_checks(console: Console, checked: list[Checked]) -> None:
+def print_checks(console: Console, checked: Sequence[Checked]) -> None:
     """One line where all is well; a line for each check that found something."""
     found = [outcome for outcome in checked if outcome.offending]
     for outcome in found:
         samples = "; ".join(", ".join(f"{k} {v}" for k, v in sample.items()) for sample in outcome.samples)
-        console.print(f"{outcome.severity}: {outcome.name}: {outcome.offending:,} offending rows: {samples}")
-    if checked:
-        console.print(f"checks: {len(checked) - len(found)} of {len(checked)} found nothing")
+        rows = counted(outcome.offending, "offending row")
+        print_text(console, f"{outcome.severity}: {outcome.name}: {rows}: {samples}")
+    if found:
+        print_text(console, f"{len(checked) - len(found):,} of {counted(len(checked), 'check')} passed")
+    elif checked:
+        print_text(console, f"all {len(checked):,} checks passed")
 
 
-def print_rows(console: Console, rows: Rows, title: str | None = None) -> None:
-    """A table of rows; numbers to the right."""
-    if not rows:
-        return
-    table = Table(title=title, title_justify="left", header_style="bold")
-    for name, value in rows[0].items():
-        table.add_column(name, justify="left" if isinstance(value, str) else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*(_text(value) for value in row.values()))
-    console.print(table)
+def print_tables(
+    console: Console, tables: dict[str, list[dict[str, Any]]], *, longest: int | None = None
+) -> None:
+    """Titled tables, those without rows left out."""
+    if not any(tables.values()):
+        print_text(console, TO_BEGIN)
+    for title, rows in tables.items():
+        print_rows(console, rows[:longest], title)
 
 
-def _print_fates(console: Console, staged: Staged) -> None:
+def _loaded(loaded: Loaded) -> str:
+    if loaded.skipped:
+        return f"{loaded.file}: the same bytes were loaded before, as batch {loaded.batch_id}; skipped"
+    return f"{loaded.file}: batch {loaded.batch_id}, {counted(loaded.rows_read, 'row')}"
+
+
+def _print_replayed(console: Console, again: Replayed) -> None:
+    print_text(
+        console,
+        f"judged {counted(again.batches, 'earlier batch')} again ({again.reason}):"
+        f" {counted(again.appeared, 'order line')} appeared, {again.ceased:,} ceased,"
+        f" {counted(again.rejected, 'row')} rejected",
+    )
+    if again.pruned:
+        batches = counted(again.pruned, "pruned batch")
+        print_text(console, f"  note: what was staged of {batches} stays as it was judged before")
+
+
+def _print_staged(console: Console, staged: Staged) -> None:
     fates = ", ".join(f"{getattr(staged, fate):,} {fate}" for fate in FATES)
-    console.print(f"staged batch {staged.batch_id}: {staged.rows_read:,} rows = {fates}")
+    print_text(console, f"staged batch {staged.batch_id}: {counted(staged.rows_read, 'row')} = {fates}")
     if staged.reasons:
         reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in staged.reasons.items())
-        console.print(f"  rejected for: {reasons}")
+        print_text(console, f"  rejected for: {reasons}")
     for hint in staged.hints:
-        console.print(f"  note: {hint}")
+        print_text(console, f"  note: {hint}")
 
 
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, int) or hasattr(value, "as_tuple"):
-        return f"{value:,}"
-    return f"{value:%Y-%m-%d %H:%M:%S}" if hasattr(value, "hour") else str(value)
+def _print_built(console: Console, result: Result) -> None:
+    if not result.built:
+        return
+    if result.command == "build" and not any(built.rows for built in result.built):
+        print_text(console, "nothing to build from: staging has no order lines that count as revenue")
+        return
+    rows = [
+        {
+            "mart": f"mart.{built.mart}",
+            "rows": built.rows,
+            "build": built.method,
+            "because": built.reason,
+            "seconds": built.seconds,
+        }
+        for built in result.built
+    ]
+    print_rows(console, rows)
+    if result.command == "build" and all(built.method == "none" for built in result.built):
+        print_text(console, "the marts are up to date with staging")
+
+
+def _fates(staged: Staged) -> str:
+    fates = [f"{number:,} {fate}" for fate in FATES if (number := getattr(staged, fate))]
+    return ", ".join(fates) or NOTHING
+
+
+def _time(seconds: dict[str, float]) -> str:
+    return ", ".join(f"{step} {value:.2f} s" for step, value in seconds.items())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
@@ -17,11 +17,14 @@ class Pruned:
     rows: int
 
 
+def prunable(before: date) -> tuple[ColumnElement[bool], ...]:
+    """The batches that were loaded before a day (UTC), have reached the marts, and are still in raw."""
+    return Batch.load_date < before, Batch.built_at.is_not(None), Batch.pruned_at.is_(None)
+
+
 def remove_rows(conn: Connection, before: date) -> Pruned:
     """Remove the raw rows of the batches that were loaded before a day (UTC) and have reached the marts."""
-    due = select(Batch.batch_id).where(
-        Batch.load_date < before, Batch.built_at.is_not(None), Batch.pruned_at.is_(None)
-    )
+    due = select(Batch.batch_id).where(*prunable(before))
     batch_ids = list(conn.scalars(due.order_by(Batch.batch_id)))
     rows = conn.execute(delete(OrderDelivered).where(OrderDelivered.batch_id.in_(batch_ids))).rowcount
     conn.execute(delete(LineMalformed).where(LineMalformed.batch_id.in_(batch_ids)))

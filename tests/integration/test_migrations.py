@@ -133,7 +133,7 @@ def test_migrate_of_the_command_line_goes_up_checks_and_goes_down(
         " mart.daily_revenue has a column surprise, which is not minidw's\n"
     )
 
-    assert main(["migrate", "--down"]) == 0
+    assert main(["migrate", "--down", "--yes"]) == 0
     assert tables(empty_database) == set()
 
 
