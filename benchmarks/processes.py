@@ -71,9 +71,7 @@ def generate(rows: int, repeat: int) -> Ratio:
         directory = Path(name)
         ours, theirs = best_of(
             repeat,
-            lambda: minidw.generate_orders(
-                directory / "ours.csv", rows=rows, day=date(2025, 12, 1), seed=1, force=True
-            ),
+            lambda: minidw.generate_orders(directory / "ours.csv", rows=rows, day=date(2025, 12, 1), seed=1),
             lambda: _write_by_field(directory / "theirs.csv", rows),
         )
     return Ratio(f"generate, {rows:,} rows, faster than csv.writer", ours, theirs, 3, more_is_better=True)

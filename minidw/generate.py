@@ -86,13 +86,13 @@ def generate_orders(
     day: date | None = None,
     seed: int | None = None,
     dirty: float = 0.0,
-    force: bool = False,
+    overwrite: bool = True,
 ) -> Path:
     """Write a feed of ``rows`` fake orders and return its path, by default that of ``day`` (today).
 
     ``dirty`` is the share of rows that are bad, untidy or repeated; every other one of them is to be
     rejected. The same ``seed`` with the same other arguments gives the same bytes. A file that is there
-    already is replaced with ``force`` only. Raises SettingsError.
+    already is replaced, or without ``overwrite`` refused. Raises SettingsError.
     """
     if rows < 0:
         raise SettingsError(f"rows must not be negative, but is {rows}")
@@ -100,11 +100,11 @@ def generate_orders(
         raise SettingsError(f"dirty must lie between 0 and 1, but is {dirty}")
     day = day or date.today()
     path = Path(path or FEED_DIRECTORY / f"orders_{_compact(day)}.csv")
-    _refuse(path, force=force)
+    _refuse(path, overwrite=overwrite)
     seed = secrets.randbits(64) if seed is None else seed
     customers, offers = _pools()
     blocks = _blocks(customers, offers, rows, f"{_compact(day)}-", Random(f"{seed} {day} rows"))
-    _write(path, _spoiled(blocks, dirty, Random(f"{seed} {day} dirty")), force=force)
+    _write(path, _spoiled(blocks, dirty, Random(f"{seed} {day} dirty")), overwrite=overwrite)
     return path
 
 
@@ -188,14 +188,14 @@ def _spoiled(blocks: Iterable[list[str]], share: float, rng: Random) -> Iterator
         yield lines
 
 
-def _refuse(path: Path, *, force: bool) -> None:
+def _refuse(path: Path, *, overwrite: bool) -> None:
     """Refuse a path that is taken, before anything is written."""
     try:
         if path.exists() and not path.is_file():  # as root, the rename would replace even /dev/null
             raise SettingsError(f"cannot write {printable(str(path))}: not a regular file")
-        if path.exists() and not force:
+        if path.exists() and not overwrite:
             raise SettingsError(
-                f"{printable(str(path))} is there already; only with force is it written over"
+                f"{printable(str(path))} is there already; it is written over only where that is asked for"
             )
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
@@ -206,7 +206,7 @@ def _unwritable(path: Path, error: OSError | ValueError) -> SettingsError:
     return SettingsError(f"cannot write {printable(str(path))}: {reason}")
 
 
-def _write(path: Path, blocks: Iterable[list[str]], *, force: bool) -> None:
+def _write(path: Path, blocks: Iterable[list[str]], *, overwrite: bool) -> None:
     """Write beside ``path`` and rename, so that nobody loads half a feed."""
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
@@ -215,7 +215,7 @@ def _write(path: Path, blocks: Iterable[list[str]], *, force: bool) -> None:
             file.write(HEADER + "\n")
             for lines in blocks:
                 file.writelines(lines)
-        _refuse(path, force=force)  # it may have come in the meantime
+        _refuse(path, overwrite=overwrite)  # it may have come in the meantime
         partial.replace(path)
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error

@@ -28,7 +28,7 @@ def generate(arguments: argparse.Namespace, output: Output) -> int:
         day=arguments.date,
         seed=arguments.seed,
         dirty=arguments.dirty,
-        force=arguments.force,
+        overwrite=arguments.force,
     )
     output.show({"path": str(path), "rows": arguments.rows}, lambda _: output.say(str(path)))
     return 0

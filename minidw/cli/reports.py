@@ -1,7 +1,6 @@
 """Commands that show: report, status."""
 
 import argparse
-from typing import Any
 
 from minidw.cli.options import Commands, add, reporting
 from minidw.cli.output import Output
@@ -20,22 +19,21 @@ def add_status(commands: Commands) -> None:
 
 def report(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
+    from minidw.reports import terminal
 
     if arguments.html:
         page = minidw.write_report(arguments.html)
         output.show({"html": str(page)}, lambda _: output.say(str(page)))
         return 0
-    return _show(output, minidw.report())
+    tables = minidw.report()
+    output.show(tables, lambda console: terminal.print_report(console, tables))
+    return 0
 
 
 def status(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-
-    return _show(output, minidw.status())
-
-
-def _show(output: Output, tables: dict[str, list[dict[str, Any]]]) -> int:
     from minidw.reports import terminal
 
-    output.show(tables, lambda console: terminal.print_tables(console, tables))
+    tables = minidw.status()
+    output.show(tables, lambda console: terminal.print_status(console, tables))
     return 0

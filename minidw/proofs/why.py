@@ -35,8 +35,15 @@ def why(
         raise SettingsError(
             f"{named.__tablename__} has the key {', '.join(keys(named))}: give {len(keys(named))} values"
         )
+    if not all(_can_be_stored(str(value)) for value in key):
+        return []
     with reading(bind, settings) as conn:
         return [dict(row) for row in conn.execute(lines_behind(named, key), settings.rules).mappings()]
+
+
+def _can_be_stored(text: str) -> bool:
+    """Whether PostgreSQL can hold the text: bytes of a command line that are no UTF-8 it cannot, nor NUL."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
 
 
 def lines_behind(mart: type[Mart], key: tuple[object, ...]) -> Query:

@@ -1,6 +1,6 @@
 """Rows as a table where it fits into the width, otherwise a card for each."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.text import Text
 from minidw.errors import printable
 from minidw.reports.values import texts
 
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
 _INDENT = "  "
 _BETWEEN = " · "
 

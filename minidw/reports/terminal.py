@@ -1,8 +1,7 @@
 """What a person looks at in a terminal: what was done, and what was found."""
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 
@@ -173,14 +172,21 @@ def print_checks(console: Console, checked: Sequence[Checked]) -> None:
         print_text(console, f"all {len(checked):,} checks passed")
 
 
-def print_tables(
-    console: Console, tables: dict[str, list[dict[str, Any]]], *, longest: int | None = None
-) -> None:
-    """Titled tables, those without rows left out."""
+def print_report(console: Console, tables: Mapping[str, Rows], *, longest: int | None = None) -> None:
+    """The marts at a glance."""
     if not any(tables.values()):
-        print_text(console, TO_BEGIN)
+        print_text(console, f"the marts are empty: {TO_BEGIN}")
     for title, rows in tables.items():
         print_rows(console, rows[:longest], title)
+
+
+def print_status(console: Console, tables: Mapping[str, Rows]) -> None:
+    """The state of the warehouse."""
+    if not tables["batches"]:
+        print_text(console, f"the warehouse is empty: {TO_BEGIN}")
+        return
+    for title, rows in tables.items():
+        print_rows(console, rows, title)
 
 
 def _loaded(loaded: Loaded) -> str:

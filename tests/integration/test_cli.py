@@ -228,3 +228,92 @@ def test_every_public_name_is_there() -> None:
 
 def test_the_url_in_use_is_what_url_prints(cli: Cli, database: URL) -> None:
     assert make_url(cli("url", "--password").out.strip()).database == database.database
+
+
+def test_generate_writes_over_nothing_unasked(cli: Cli) -> None:
+    generate = ("generate", "--rows", "1", "--date", "2025-12-08")
+    first, again, forced = cli(*generate), cli(*generate), cli(*generate, "--force")
+    assert (first.code, again.code, forced.code) == (0, 2, 0)
+    assert "orders_20251208.csv is there already" in again.err
+
+
+def test_what_takes_away_needs_a_yes(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+    """Without a terminal there is nobody to ask."""
+    cli("run", str(feed("order_id\n1\n2")))
+    down, prune = cli("migrate", "--down"), cli("prune", "--before", "2999-01-01")
+    assert (down.code, prune.code) == (2, 2)
+    assert "1 batch with 2 rows, 2 order lines and the marts; nothing was done: add --yes" in down.err
+    assert "1 batch with 2 rows from raw for good; nothing was done: add --yes" in prune.err
+    assert value(warehouse, "SELECT count(*) FROM raw.orders_all") == 2
+    assert "pruned 1 batch: 2 rows removed from raw" in cli("prune", "--before", "2999-01-01", "--yes").out
+    assert cli("migrate", "--down", "--yes").out == "the tables are gone\n"
+
+
+def test_one_document_also_where_the_second_file_fails(cli: Cli, feed: Feed) -> None:
+    feed("order_id | price\n1 | 1", name="a.csv")
+    feed("order_id | price\n2 | x", name="b.csv")
+    outcome = cli("run", "a.csv", "b.csv", "--json")
+    document = json.loads(outcome.out)
+    assert outcome.code == 1
+    assert [result["file"] for result in document["results"]] == ["a.csv"]
+    error = document["error"]
+    assert (error["file"], error["code"], error["exit_code"]) == ("b.csv", "TOO_MANY_REJECTS", 1)
+    assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["run"], ["report", "--nonsense"], ["why", "nonsense", "1"], ["run", "missing.csv"]]
+)
+def test_one_document_also_where_nothing_was_done(cli: Cli, arguments: list[str]) -> None:
+    outcome = cli(*arguments, "--json")
+    assert json.loads(outcome.out)["error"]["exit_code"] == outcome.code != 0
+
+
+def test_an_empty_warehouse_says_what_to_do_next(cli: Cli) -> None:
+    assert all("minidw run FILE" in cli(command).out for command in ("report", "status"))
+    assert "nothing to stage" in cli("stage").out
+    assert "nothing to build from" in cli("build").out
+    assert cli("migrate").out == "the tables are those of revision head\n"
+
+
+def test_many_files_are_a_line_each_and_a_sum(cli: Cli, feed: Feed) -> None:
+    for number in range(10):
+        feed(f"order_id | price\nn{number} | 1\nn{number}x | 2.5\n", name=f"f{number}.csv")
+    lines = cli("run", ".").out.splitlines()
+    assert lines[:10] == [f"f{n}.csv: batch {n + 1}, 2 rows = 2 inserted" for n in range(10)]
+    assert lines[10] == "10 files: 10 loaded, 0 skipped"
+    assert len(lines) < 40
+
+
+def test_what_is_shown_cannot_control_the_terminal(cli: Cli, feed: Feed) -> None:
+    customer = "\x1b[31mred\x1b[0m\x9b1m[bold]:100:"
+    row = f"1 | {customer} | SKU:100:7 | \N{RIGHT-TO-LEFT OVERRIDE}toys"
+    feed(f"order_id | customer_id | product_id | category\n{row}", name="\x1b]0;t\x07 :100:.csv")
+    printed = [cli("run", "."), cli("report"), cli("status"), cli("preview", "--force", ".")]
+    printed += [cli("run", "no\x1bsuch\nfile.csv"), cli("run", ".", "--encoding", "utf\n8\x1b[1m")]
+    printed += [cli("why", "customer_ltv", "\x1b[1m"), cli("why", "\x1b[1m", "1"), cli("\x1b[1m")]
+    shown = "".join(outcome.out + outcome.err for outcome in printed)
+    assert "\\x1b[31mred\\x1b[0m" in shown
+    assert "SKU:100:7" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
+
+
+def test_a_byte_that_is_no_utf_8(cli: Cli, feed: Feed) -> None:
+    cli("run", str(feed("order_id\n1")))
+    assert cli("why", "customer_ltv", "c\udcff1").code == 1
+    assert cli("run", "c\udcff1.csv").code == 1
+    assert cli("migrate", "c\udcff1").code == 2
+    assert cli("run", "feed_001.csv", "--column", "order_id=c\udcff1").code == 1
+    shutil.copy("feed_001.csv", "c\udcff1.csv")
+    assert "c\\udcff1.csv: the same bytes were loaded before" in cli("run", "c\udcff1.csv").out
+
+
+def test_what_nobody_foresaw_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("postgresql://ada:secret@host/db")
+
+    monkeypatch.setattr(minidw, "report", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli("report")
+    monkeypatch.delenv("MINIDW_DEBUG")
+    assert main(["report", "--json"]) == 2
