@@ -4,6 +4,7 @@ import codecs
 import io
 
 from minidw.errors import BadFileError, SettingsError
+from minidw.feed.advice import declare
 
 
 class UndecodableError(Exception):
@@ -17,7 +18,8 @@ class UndecodableError(Exception):
     def refusal(self, file: str, encoding: str, line: int) -> BadFileError:
         """The fault of the file, on this line."""
         place = "" if self.offset is None else f"byte {self.offset} of the file: "
-        message = f"{place}not {encoding} ({self.reason}); name its encoding with --encoding"
+        other = "cp1252" if codecs.lookup(encoding).name == "utf-8" else "utf-8"
+        message = f"{place}not {encoding} ({self.reason}); declare what it is: {declare('encoding', other)}"
         return BadFileError(file, "ENCODING", message, line=line)
 
 
@@ -70,4 +72,4 @@ def check_encoding(encoding: str) -> None:
         codecs.getincrementaldecoder(encoding)
         io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     except (LookupError, ValueError):
-        raise SettingsError(f"--encoding: there is no text encoding {encoding!r}") from None
+        raise SettingsError(f"encoding: there is no text encoding {encoding!r}") from None

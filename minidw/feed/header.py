@@ -1,60 +1,162 @@
-"""The header of a feed: which of its columns feeds which of ours."""
+"""The header of an export: which of its columns feeds which of ours."""
 
 import csv
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from string import ascii_lowercase, ascii_uppercase
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import NoReturn
 
 from minidw.errors import BadFileError, printable
-from minidw.schema.vocabulary import FEED_COLUMNS, REQUIRED_COLUMNS
+from minidw.feed.advice import declare, declare_column, declare_constant
+from minidw.feed.column import Column, fold
+from minidw.feed.format import Format
+from minidw.schema.vocabulary import FEED_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 MAX_COLUMNS = 300  # a row of that many values, however long each, still fits into a page of PostgreSQL
-_OTHER_DELIMITERS = ",;\t|"
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+DELIMITERS = ",;\t|"
 _NUMBER_OR_TIME = re.compile(r"[-+]?\d[\d.:TZ +-]*")
 
 
-def match_header(
-    line: str, delimiter: str, mapping: Mapping[str, str], file: str
-) -> tuple[list[str], list[str | None]]:
-    """The names in a header, trimmed, and for each of them the column of ours that it feeds, or None.
+@dataclass(frozen=True)
+class Header:
+    """What a header says.
 
-    ``mapping``: our name → the feed's name, for those that differ. Raises BadFileError.
+    names: by which each column is kept: as delivered, trimmed, each once; where a value of ours is made of
+        it, as the feed spells it
+    columns: for each of them the column of ours whose place it takes, or None
     """
-    names = _names(line, delimiter)
 
-    def refuse(message: str) -> NoReturn:
-        raise BadFileError(file, "HEADER", message, line=1)
+    names: tuple[str, ...]
+    columns: tuple[str | None, ...]
 
-    wanted = {_fold(name): name for name in FEED_COLUMNS if name not in mapping}
-    wanted |= {_fold(theirs): ours for ours, theirs in mapping.items()}
-    folded = [_fold(name) for name in names]
+
+def match_header(line: str, format: Format, file: str, number: int = 1) -> Header:
+    """What a header, in the line of this number, says; BadFileError where it is not that of the feed."""
+    names = split_header(line, format.delimiter)
+    spelled = {fold(name): name for column in format.columns.values() for name in column.names}
+    wanted = _wanted(format)
+    folded = [fold(name) for name in names]
     columns = [wanted.get(name) for name in folded]
 
-    missing = [name for name in (*REQUIRED_COLUMNS, *mapping) if name not in columns]
-    if missing:
-        if better := _better_delimiter(line, delimiter, wanted):
-            refuse(f"the delimiter looks like {better!r}; use --delimiter")
-        if not any(columns) and any(_NUMBER_OR_TIME.fullmatch(name) for name in names):
-            expected = _list(REQUIRED_COLUMNS)
-            refuse(f"there is no header: the first line looks like data; a header names {expected}")
-        asked = [f"{ours}={mapping[ours]}" if ours in mapping else ours for ours in missing]
-        refuse(
-            f"no column {_list(dict.fromkeys(asked))}; the header has {_list(names)};"
-            " say which is which with --column order_id=NAME"
-        )
+    def refuse(message: str) -> NoReturn:
+        raise BadFileError(file, "HEADER", message, line=number)
+
+    if missing := _missing(format, folded):
+        refuse(_explain(line, names, format, missing))
     if len(names) > MAX_COLUMNS:
         refuse(f"{len(names)} columns; at most {MAX_COLUMNS} can be kept")
-    counts = Counter(column for column in columns if column)
-    twice = [name for name, column in zip(names, columns, strict=True) if column and counts[column] > 1]
+    counts = Counter(folded)
+    mapped = wanted.keys() | spelled.keys()
+    twice = [name for name, key in zip(names, folded, strict=True) if key in mapped and counts[key] > 1]
     if twice:
-        refuse(f"the same column twice: {_list(twice)}")
-    return _told_apart(names), columns
+        refuse(f"the same column twice: {list_names(twice)}")
+    kept = [
+        name if ours else spelled.get(key, name)
+        for name, key, ours in zip(names, folded, columns, strict=True)
+    ]
+    return Header(_told_apart(kept), tuple(columns))
 
 
-def _told_apart(names: list[str]) -> list[str]:
+def split_header(line: str, delimiter: str) -> list[str]:
+    """The names in a header, trimmed."""
+    try:
+        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
+    except csv.Error:  # quotes that are sound with another delimiter only, or a name beyond its size limit
+        return [name.strip() for name in line.split(delimiter)]
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Names for a message: at most ten, none of them long."""
+    shown = [printable(name if len(name) <= 40 else name[:40] + "…") or "(empty)" for name in names]
+    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+
+
+def _wanted(format: Format) -> dict[str, str]:
+    """The folded name of each column that takes the place of one of ours."""
+    undeclared = [
+        ours
+        for ours in FEED_COLUMNS
+        if ours not in format.columns and not (ours == "line_number" and format.lines == "single")
+    ]
+    used = {fold(name) for column in format.columns.values() for name in column.names}
+    by_themselves = {fold(ours): ours for ours in undeclared if fold(ours) not in used}
+    return by_themselves | {fold(theirs): ours for ours, theirs in format.direct.items()}
+
+
+def _missing(format: Format, folded: list[str]) -> dict[str, Column]:
+    """Our columns that nothing in the header feeds, and what was to feed them."""
+    wanted: dict[str, Column] = {
+        ours: Column((ours,)) for ours in REQUIRED_COLUMNS if ours not in format.columns
+    }
+    if format.lines == "given" and "line_number" not in format.columns:
+        wanted["line_number"] = Column(("line_number",))
+    wanted |= format.columns
+
+    def is_fed(ours: str, column: Column) -> bool:
+        found = [fold(name) in folded for name in column.names]
+        if column.join is not None:
+            return all(found)
+        return any(found) or (column.constant is not None and (not found or ours in OPTIONAL_COLUMNS))
+
+    by_themselves = _wanted(format)
+    return {
+        ours: column
+        for ours, column in wanted.items()
+        if not is_fed(ours, column) or (ours not in format.columns and by_themselves.get(fold(ours)) != ours)
+    }
+
+
+def _explain(line: str, names: list[str], format: Format, missing: dict[str, Column]) -> str:
+    """Why a header is not that of the feed, and what to do."""
+    from minidw.feed.known import recognised, title
+
+    line = line[:10_000]  # a broken file's first line may be megabytes
+    for delimiter in (format.delimiter, *DELIMITERS):
+        known = None if format.name else recognised(split_header(line, delimiter))
+        if known:
+            return f"this looks like {title(known)}: --feed {known.name}"
+    if better := _better_delimiter(line, format):
+        return f"the delimiter looks like {better!r}; declare {declare('delimiter', _spelled(better))}"
+    if not _found(names, format) and any(_NUMBER_OR_TIME.fullmatch(name) for name in names):
+        expected = list_names(REQUIRED_COLUMNS)
+        return f"there is no header: the first line looks like data; a header names {expected}"
+    asked = [
+        ours if column.names == (ours,) else f"{ours}={(column.join or ' or ').join(column.names)}"
+        for ours, column in missing.items()
+    ]
+    first = next(iter(missing))
+    lacks = declare_constant(first, "delivered" if first == "status" else "…")
+    return (
+        f"no column {list_names(dict.fromkeys(asked))}; the header has {list_names(names)};"
+        f" say which is which: {declare_column(first, 'NAME')}; or, where the export has none, {lacks}"
+    )
+
+
+def _found(names: list[str], format: Format) -> int:
+    """How many of the names mean something to the feed."""
+    spelled = {fold(name) for column in format.columns.values() for name in column.names}
+    return len({fold(name) for name in names} & (_wanted(format).keys() | spelled))
+
+
+def _better_delimiter(line: str, format: Format) -> str | None:
+    """Another delimiter that makes more sense of the header, if there is one."""
+
+    def score(candidate: str) -> tuple[int, int]:
+        names = split_header(line, candidate)
+        return _found(names, format), len(names)
+
+    found, count = score(format.delimiter)
+    best = max(DELIMITERS, key=score)
+    best_found, best_count = score(best)
+    return best if best_found > found or count == 1 < best_count else None
+
+
+def _spelled(delimiter: str) -> str:
+    return "tab" if delimiter == "\t" else delimiter
+
+
+def _told_apart(names: list[str]) -> tuple[str, ...]:
     """Each name once, as the columns that nobody maps are kept by it: ``Tax``, ``Tax.2``, ``column 3``."""
     told: dict[str, None] = {}
     for position, name in enumerate(names, 1):
@@ -64,34 +166,4 @@ def _told_apart(names: list[str]) -> list[str]:
             number += 1
             unique = f"{name}.{number}"
         told[unique] = None
-    return list(told)
-
-
-def _names(line: str, delimiter: str) -> list[str]:
-    try:
-        return [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True))]
-    except csv.Error:  # quotes that are sound with another delimiter only, or a name beyond its size limit
-        return [name.strip() for name in line.split(delimiter)]
-
-
-def _better_delimiter(line: str, delimiter: str, wanted: Mapping[str, str]) -> str | None:
-    """Another delimiter that makes more sense of the header, if there is one."""
-
-    def score(candidate: str) -> tuple[int, int]:
-        names = _names(line[:10_000], candidate)  # a broken file's first line may be megabytes
-        return len({_fold(name) for name in names} & wanted.keys()), len(names)
-
-    found, count = score(delimiter)
-    best = max(_OTHER_DELIMITERS, key=score)
-    best_found, best_count = score(best)
-    return best if best_found > found or count == 1 < best_count else None
-
-
-def _fold(name: str) -> str:
-    return name.strip().translate(_LOWER)
-
-
-def _list(names: Iterable[str]) -> str:
-    """Names for a message: at most ten, none of them long."""
-    shown = [printable(name if len(name) <= 40 else name[:40] + "…") or "(empty)" for name in names]
-    return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
+    return tuple(told)

@@ -7,14 +7,18 @@ aside and the next line gets its chance: an unterminated quote costs one line, n
 import hashlib
 import re
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import ExitStack, closing
 from copy import copy
+from dataclasses import replace
 from typing import BinaryIO
 
 from minidw.errors import BadFileError
 from minidw.feed import scan
 from minidw.feed.decode import Decoder, UndecodableError
+from minidw.feed.format import Format
+from minidw.feed.header import Header, match_header
+from minidw.feed.opening import Opening
 from minidw.feed.scan import LINE_END, Scanner, count_lines, first_line_end
 from minidw.feed.source import CHUNK, Source, refusals
 
@@ -38,20 +42,18 @@ _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _UNDECODED = b"\xff"  # never in UTF-8; the byte that could not be decoded follows as hexadecimal digits
 
 
-def salvage(
-    source: Source, encoding: str, delimiter: str, header: Callable[[bytes], int], fault: BadFileError
-) -> "Salvage":
+def salvage(source: Source, format: Format, fault: BadFileError) -> "Salvage":
     """Read a file again in which the scanner met a fault of a line, in bounded memory.
 
-    ``header`` is called with the header and returns the number of columns. Raises BadFileError where that
-    or the file as a whole is at fault; otherwise the caller is to close the two files.
+    Raises BadFileError where its header or the file as a whole is at fault; otherwise the caller is to close
+    the two files.
     """
     with refusals(source.name), ExitStack() as stack:
-        result = Salvage(source, encoding, delimiter)
+        result = Salvage(source, format)
         stack.callback(result.sound.close)
         stack.callback(result.malformed.close)
         with closing(result.texts):
-            result.begin(header, fault)
+            result.begin(fault)
             result.divide()
         result.malformed.flush()
         stack.pop_all()
@@ -66,15 +68,17 @@ class Salvage:
     digest, size: of the CSV bytes as delivered
     """
 
-    def __init__(self, source: Source, encoding: str, delimiter: str) -> None:
-        self.texts = self._read_texts(source, encoding)
+    def __init__(self, source: Source, format: Format) -> None:
+        self.format = format
+        self.header = Header((), ())
+        self._opening = Opening(source.name, format)
+        self.texts = self._read_texts(source, format.encoding)
         self.sound: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (they outlive this function)
         self.malformed: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
         self.lines = 0
         self.digest = hashlib.sha256()
         self.size = 0
         self._name = source.name
-        self._delimiter = delimiter
         self._line_end = b""
         self._window = b""
         self._at = 0  # in the window; all before this place is dealt with
@@ -84,7 +88,7 @@ class Salvage:
         self._fragment = False  # what comes next was parted from its line by a bare CR
         self._blanks = 0  # blank lines just before; at the end of the file they are no fault
 
-    def begin(self, header: Callable[[bytes], int], fault: BadFileError) -> None:
+    def begin(self, fault: BadFileError) -> None:
         """Take the header."""
         while not (first := first_line_end(self._window)):
             if self._ended or len(self._window) > scan.MAX_LINE:
@@ -94,14 +98,20 @@ class Salvage:
         if _UNDECODED in header_line:
             raise fault
         self._line_end = first[0]
-        names = Scanner(self._name, self._delimiter, header)
+        self._line = self._opening.lines + 1
+        self.format = replace(self.format, delimiter=self._opening.delimiter)
+        names = Scanner(self._name, self.format.delimiter, self._match, self._line)
         names.add(header_line)
         names.finish()
         self._columns = names.columns
         self._compile()
-        self.scanner = Scanner(self._name, self._delimiter, lambda _: self._columns)
+        self.scanner = Scanner(self._name, self.format.delimiter, lambda _: self._columns)
         self._keep(first.end())
         self._after_header = copy(self.scanner)
+
+    def _match(self, line: bytes) -> int:
+        self.header = match_header(line.decode(), self.format, self._name, self._line)
+        return len(self.header.names)
 
     def divide(self) -> None:
         """Take all that follows."""
@@ -124,7 +134,7 @@ class Salvage:
 
     def _compile(self) -> None:
         """A run of sound records; what may still become a record when more of the text is seen."""
-        delimiter = re.escape(self._delimiter.encode())
+        delimiter = re.escape(self.format.delimiter.encode())
         opened = rb'"[^"\0\xff]*+(?:""[^"\0\xff]*+)*+'
         plain = rb'[^"\r\n\0\xff%b]*+' % delimiter
         field = rb'(?:%b"|%b)' % (opened, plain)
@@ -204,10 +214,13 @@ class Salvage:
                     self.size += len(chunk)
                     text = held + _SURROGATE.sub(_mark, decoder.decode(chunk))
                     held = b"\r" if text.endswith(b"\r") else b""
-                    yield text.removesuffix(held)
-            yield held + _SURROGATE.sub(_mark, decoder.decode(b"", final=True))
+                    if text := self._opening.add(text.removesuffix(held)):
+                        yield text
+            last = held + _SURROGATE.sub(_mark, decoder.decode(b"", final=True))
+            yield self._opening.add(last, final=True)
         except UndecodableError as error:
-            line = self._line + count_lines(self._window[self._at :] + error.text)
+            begun = max(self._line, self._opening.line)
+            line = begun + count_lines(self._window[self._at :] + error.text)
             raise error.refusal(source.name, encoding, line) from None
 
 

@@ -20,10 +20,11 @@ class Scanner:
     """Takes the UTF-8 text of one file piece by piece; what it finds does not depend on the pieces.
 
     ``header`` is called with the first record before any other is looked at, and returns the number of
-    columns. Every fault is raised as a BadFileError: the first of the file, with its physical line.
+    columns. ``line`` is the physical line of the file on which the text begins. Every fault is raised as a
+    BadFileError: the first of the file, with its physical line.
     """
 
-    def __init__(self, file: str, delimiter: str, header: Callable[[bytes], int]) -> None:
+    def __init__(self, file: str, delimiter: str, header: Callable[[bytes], int], line: int = 1) -> None:
         self.columns = 0
         self.records = 0
         self.size = 0  # bytes up to the end of the last record, without its line end
@@ -34,7 +35,7 @@ class Scanner:
         self._sound = b""  # what is left of a sound record when its text is taken away
         self._rest = b""  # the text since the last whole record that was checked
         self._offset = 0  # of the rest, in bytes
-        self._line = 1  # the physical line on which the rest begins
+        self._line = line  # the physical line on which the rest begins
         self._blank: int | None = None  # the first of the blank lines that precede the rest
 
         around = re.escape(self._delimiter) + rb"\r\n"
@@ -76,7 +77,9 @@ class Scanner:
         new = max(len(self._rest) - 1, 0)  # no record ends before, a line end in the very last byte aside
         if not self._line_end and piece.startswith((b"\r", b"\n")):
             if piece.strip(b"\r\n"):
-                raise BadFileError(self._file, "HEADER", "the first line is blank, not a header", line=1)
+                raise BadFileError(
+                    self._file, "HEADER", "the first line is blank, not a header", line=self._line
+                )
             self._rest = piece[:1]
             return
         if len(piece) > MAX_LINE:

@@ -2,40 +2,49 @@
 
 import codecs
 import glob
-import gzip
-import io
 import os
 import shutil
 import stat
 import sys
 import tempfile
 import weakref
-import zlib
+import zipfile
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from minidw.errors import BadFileError, printable
+from minidw.feed.advice import declare
+from minidw.feed.unpack import DAMAGES, unpacked
 
 CHUNK = 128 * 1024  # bytes; a few copies of it are all the memory that a file of any size takes
 STANDARD_INPUT = "-"
-_FEED_SUFFIXES = (".csv", ".csv.gz")
+_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
+FEED_SUFFIXES = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", *_COMPRESSED))
+"""What a directory is searched for; a file of any other name is read where it is named itself."""
+
+
+def _conversion(kind: str) -> str:
+    """How to make a CSV of a file that is none, in one line."""
+    script = f"import sys, pandas; pandas.read_{kind}(sys.argv[1]).to_csv(sys.argv[2], index=False)"
+    return f'make a CSV of it: python -c "{script}" FILE FILE.csv'
+
 
 _LOOKS_LIKE = {
     b"\x1f\x8b": "gzip; give the file a name that ends in .gz",
     b"PK\x03\x04": "a zip archive or an Excel workbook",
-    b"\xd0\xcf\x11\xe0": "an old Excel workbook",
+    b"\xd0\xcf\x11\xe0": f"an old Excel workbook; {_conversion('excel')}",
     b"SQLite format 3\0": "an SQLite database",
-    b"PAR1": "Parquet",
+    b"PAR1": f"Parquet; {_conversion('parquet')}",
     b"%PDF": "PDF",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\0": "xz",
-    b"\x28\xb5\x2f\xfd": "Zstandard",
-    b"\xff\xfe\0\0": "UTF-32; use --encoding utf-32",
-    b"\xff\xfe": "UTF-16; use --encoding utf-16",
-    b"\xfe\xff": "UTF-16; use --encoding utf-16",
+    b"BZh": "bzip2; give the file a name that ends in .bz2",
+    b"\xfd7zXZ\0": "xz; give the file a name that ends in .xz",
+    b"\x28\xb5\x2f\xfd": "Zstandard; give the file a name that ends in .zst",
+    b"\xff\xfe\0\0": f"UTF-32; declare {declare('encoding', 'utf-32')}",
+    b"\xff\xfe": f"UTF-16; declare {declare('encoding', 'utf-16')}",
+    b"\xfe\xff": f"UTF-16; declare {declare('encoding', 'utf-16')}",
 }
 
 
@@ -54,10 +63,10 @@ def _expand(argument: str) -> list[str]:
             feeds = [
                 str(path)
                 for path in Path(argument).iterdir()
-                if path.name.lower().endswith(_FEED_SUFFIXES) and path.name[0] != "." and not path.is_dir()
+                if path.name.lower().endswith(FEED_SUFFIXES) and path.name[0] != "." and not path.is_dir()
             ]
             if not feeds:
-                raise BadFileError(name, "NOT_FOUND", "no .csv or .csv.gz file in this directory")
+                raise BadFileError(name, "NOT_FOUND", "no .csv or .tsv file in this directory, packed or not")
             return feeds
         if os.path.lexists(argument):
             return [argument]
@@ -90,6 +99,11 @@ class Source:
                 shutil.copyfileobj(sys.stdin.buffer, spool, CHUNK)
         return source
 
+    @property
+    def is_tsv(self) -> bool:
+        """Whether the name says that tabs separate the values."""
+        return ".tsv" in (Path(self.name).suffix.lower(), Path(Path(self.name).stem).suffix.lower())
+
     def chunks(self) -> Generator[bytes, None, None]:
         """The bytes as delivered, decompressed."""
         with refusals(self.name), self._open() as file:
@@ -100,13 +114,22 @@ class Source:
         """Say what a file that is no CSV looks like, by its first bytes."""
         with refusals(self.name), self._open() as file:
             head = file.read(len(max(_LOOKS_LIKE, key=len)))
-        kind = _recognise(head)
+            kind = _recognise(head)
+            if kind and head.startswith(b"PK"):
+                kind = self._kind_of_zip()
         wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
         if kind and not (wide and kind.startswith("UTF")):
             raise BadFileError(self.name, "NOT_CSV", f"this is no CSV; it looks like {kind}")
 
+    def _kind_of_zip(self) -> str:
+        """What a zip archive under another name is."""
+        with self._open() as file, suppress(zipfile.BadZipFile):
+            if "xl/workbook.xml" in zipfile.ZipFile(file).namelist():
+                return f"an Excel workbook; {_conversion('excel')}"
+        return "a zip archive; give the file a name that ends in .zip"
+
     @contextmanager
-    def _open(self) -> Iterator[io.FileIO | gzip.GzipFile | BinaryIO]:
+    def _open(self) -> Iterator[Any]:
         if self.spool is not None:
             self.spool.seek(0)
             yield self.spool
@@ -116,11 +139,8 @@ class Source:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 message = "not a regular file; to read from a pipe, redirect it and name -"
                 raise BadFileError(self.name, "NOT_A_FILE", message)
-            if self.path.suffix.lower() == ".gz":
-                with gzip.GzipFile(fileobj=file) as unpacked:
-                    yield unpacked
-            else:
-                yield file
+            with unpacked(file, self.path.suffix.lower(), self.name) as content:
+                yield content
 
 
 def _recognise(head: bytes) -> str | None:
@@ -130,9 +150,9 @@ def _recognise(head: bytes) -> str | None:
     # ASCII in UTF-16 without a byte order mark: every other byte is NUL.
     even, odd = head[0:4:2], head[1:4:2]
     if odd == b"\0\0" and b"\0" not in even:
-        return "UTF-16; use --encoding utf-16-le"
+        return f"UTF-16; declare {declare('encoding', 'utf-16-le')}"
     if even == b"\0\0" and b"\0" not in odd:
-        return "UTF-16; use --encoding utf-16-be"
+        return f"UTF-16; declare {declare('encoding', 'utf-16-be')}"
     return None
 
 
@@ -151,9 +171,11 @@ def refusals(name: str) -> Iterator[None]:
         raise BadFileError(name, "NOT_A_FILE", "this is a directory") from None
     except EOFError:
         raise BadFileError(name, "TRUNCATED", "the compressed file breaks off") from None
-    except (gzip.BadGzipFile, zlib.error) as error:
+    except DAMAGES as error:
         raise BadFileError(name, "NOT_CSV", f"cannot be decompressed: {error}") from None
     except OSError as error:
+        if error.errno is None:  # so bz2 says that its data is damaged
+            raise BadFileError(name, "NOT_CSV", f"cannot be decompressed: {error}") from None
         raise BadFileError(name, "UNREADABLE", error.strerror or type(error).__name__) from None
     except ValueError as error:  # a NUL in the name
         raise BadFileError(name, "NOT_FOUND", str(error)) from None

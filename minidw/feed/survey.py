@@ -13,7 +13,8 @@ from typing import BinaryIO
 from minidw.errors import BadFileError
 from minidw.feed.decode import Decoder, UndecodableError
 from minidw.feed.format import Format
-from minidw.feed.header import match_header
+from minidw.feed.header import Header, match_header
+from minidw.feed.opening import Opening
 from minidw.feed.salvage import LINE_FAULTS, salvage
 from minidw.feed.scan import Scanner
 from minidw.feed.source import Source, find_files
@@ -42,7 +43,8 @@ class Feed:
     header: tuple[str, ...]
     columns: tuple[str | None, ...]
     source: Source = field(repr=False)
-    text_size: int = field(repr=False)  # of the UTF-8 text without the blank lines at its end, bytes
+    text_size: int = field(repr=False)  # of the UTF-8 text from the header to the last row, bytes
+    text_start: int = field(default=0, repr=False)  # where in the UTF-8 text the header begins
     malformed: int = 0
     malformed_spool: BinaryIO | None = field(
         default=None, repr=False
@@ -111,17 +113,18 @@ class FeedStream:
         feed = self._feed
         decoder = Decoder(feed.format.encoding)
         digest = hashlib.sha256()
-        left = feed.text_size
+        before, left = feed.text_start, feed.text_size
         try:
             with closing(feed.source.chunks()) as chunks:
                 for chunk in chunks:
                     digest.update(chunk)
-                    text = decoder.decode(chunk)[:left]
+                    text = decoder.decode(chunk)
+                    before, text = max(before - len(text), 0), text[before:][:left]
                     left -= len(text)
                     yield text
                     if self._progress:
                         self._progress(len(chunk))
-            text = decoder.decode(b"", final=True)[:left]
+            text = decoder.decode(b"", final=True)[before:][:left]
         except UndecodableError:
             raise _changed(feed.name) from None
         if digest.hexdigest() != feed.sha256 and feed.malformed_spool is None:
@@ -132,10 +135,13 @@ class FeedStream:
 def survey(source: str | Path, format: Format | None = None) -> Feed:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
-    ``-`` is standard input. A file whose name ends in .gz is decompressed. Where the format says to skip
+    ``-`` is standard input. A file whose name ends in .gz, .bz2, .xz, .zst or .zip is decompressed, and one
+    of tab-separated values, .tsv, needs no delimiter. Where the format says to skip
     malformed lines, a file with a fault in a line is read once more and the feed goes without such lines.
     """
     opened, format = Source.of(source), format or Format()
+    if opened.is_tsv and format.delimiter == ",":
+        format = replace(format, delimiter="\t")
     try:
         return _survey(opened, format)
     except BadFileError as error:
@@ -145,48 +151,9 @@ def survey(source: str | Path, format: Format | None = None) -> Feed:
     return _salvaged(opened, format, fault)
 
 
-class _Header:
-    """What the header says, once it was read."""
-
-    def __init__(self, file: str, format: Format) -> None:
-        self._file = file
-        self._format = format
-        self.names: tuple[str, ...] = ()
-        self.columns: tuple[str | None, ...] = ()
-
-    def read(self, line: bytes) -> int:
-        names, columns = match_header(line.decode(), self._format.delimiter, self._format.columns, self._file)
-        self.names, self.columns = tuple(names), tuple(columns)
-        return len(names)
-
-
-def _salvaged(source: Source, format: Format, fault: BadFileError) -> Feed:
-    header = _Header(source.name, format)
-    salvaged = salvage(source, format.encoding, format.delimiter, header.read, fault)
-    spool = Source(source.name, spool=salvaged.sound)
-    weakref.finalize(spool, salvaged.sound.close)
-    feed = Feed(
-        name=source.name,
-        format=replace(format, encoding="utf-8"),  # that of the spool
-        sha256=salvaged.digest.hexdigest(),
-        size=salvaged.size,
-        rows=salvaged.scanner.records - 1,
-        header=header.names,
-        columns=header.columns,
-        source=spool,
-        text_size=salvaged.scanner.size,
-        malformed=salvaged.lines,
-        malformed_spool=salvaged.malformed,
-    )
-    weakref.finalize(feed, salvaged.malformed.close)
-    return feed
-
-
 def _survey(source: Source, format: Format) -> Feed:
-    name = source.name
-    header = _Header(name, format)
     source.refuse_other_formats(format.encoding)
-    scanner = Scanner(name, format.delimiter, header.read)
+    reading = _Reading(source.name, format)
     decoder = Decoder(format.encoding)
     digest = hashlib.sha256()
     size = 0
@@ -195,24 +162,87 @@ def _survey(source: Source, format: Format) -> Feed:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
-                scanner.add(decoder.decode(chunk))
-        scanner.add(decoder.decode(b"", final=True))
+                reading.add(decoder.decode(chunk))
+        reading.finish(decoder.decode(b"", final=True))
     except UndecodableError as error:
-        scanner.add(error.text)
-        scanner.stop()
-        raise error.refusal(name, format.encoding, scanner.line) from None
-    scanner.finish()
+        line = reading.stop(error.text)
+        raise error.refusal(source.name, format.encoding, line) from None
     return Feed(
-        name=name,
-        format=format,
+        name=source.name,
+        format=reading.format,
         sha256=digest.hexdigest(),
         size=size,
-        rows=scanner.records - 1,
-        header=header.names,
-        columns=header.columns,
+        rows=reading.scanner.records - 1,
+        header=reading.header.names,
+        columns=reading.header.columns,
         source=source,
-        text_size=scanner.size,
+        text_size=reading.scanner.size,
+        text_start=reading.opening.size,
     )
+
+
+class _Reading:
+    """One pass over the text of a file: its opening, then its header and rows."""
+
+    def __init__(self, file: str, format: Format) -> None:
+        self.format = format
+        self.opening = Opening(file, format)
+        self.header = Header((), ())
+        self.scanner = Scanner(file, format.delimiter, self._match)
+        self._file = file
+        self._begun = False
+
+    def add(self, text: bytes, *, final: bool = False) -> None:
+        """The next piece of the text."""
+        if text := self.opening.add(text, final=final):
+            self._begin()
+            self.scanner.add(text)
+
+    def finish(self, text: bytes) -> None:
+        """The last piece."""
+        self.add(text, final=True)
+        self._begin()
+        self.scanner.finish()
+
+    def stop(self, text: bytes) -> int:
+        """Nothing can be read after this piece. Raises the fault before that, or returns the line."""
+        self.add(text)
+        if self._begun:
+            self.scanner.stop()
+            return self.scanner.line
+        return self.opening.line
+
+    def _begin(self) -> None:
+        """The opening is over: what it says of the delimiter and the lines is known."""
+        if not self._begun:
+            self._begun = True
+            self.format = replace(self.format, delimiter=self.opening.delimiter)
+            self.scanner = Scanner(self._file, self.format.delimiter, self._match, self.opening.lines + 1)
+
+    def _match(self, line: bytes) -> int:
+        self.header = match_header(line.decode(), self.format, self._file, self.opening.lines + 1)
+        return len(self.header.names)
+
+
+def _salvaged(source: Source, format: Format, fault: BadFileError) -> Feed:
+    salvaged = salvage(source, format, fault)
+    spool = Source(source.name, spool=salvaged.sound)
+    weakref.finalize(spool, salvaged.sound.close)
+    feed = Feed(
+        name=source.name,
+        format=replace(salvaged.format, encoding="utf-8", skip_lines=0),  # those of the spool
+        sha256=salvaged.digest.hexdigest(),
+        size=salvaged.size,
+        rows=salvaged.scanner.records - 1,
+        header=salvaged.header.names,
+        columns=salvaged.header.columns,
+        source=spool,
+        text_size=salvaged.scanner.size,
+        malformed=salvaged.lines,
+        malformed_spool=salvaged.malformed,
+    )
+    weakref.finalize(feed, salvaged.malformed.close)
+    return feed
 
 
 def _changed(name: str) -> BadFileError:

@@ -33,6 +33,12 @@ REQUIRED_COLUMNS = (
 FEED_COLUMNS = (*REQUIRED_COLUMNS, "line_number")
 RAW_COLUMNS = (*FEED_COLUMNS, "extra")
 
+CONTRACT_COLUMNS = (*FEED_COLUMNS, "discount", "currency")
+"""What a feed may deliver; the last two only where it says which column they are."""
+
+OPTIONAL_COLUMNS = ("category", "line_number", "discount", "currency")
+"""Those that may be blank throughout."""
+
 STAGED_COLUMNS = (
     "order_id",
     "line_number",

@@ -1,13 +1,17 @@
 """Feeds: which files are refused and why, and that what is accepted is exactly what COPY will read."""
 
+import bz2
 import csv
 import gzip
 import hashlib
 import io
+import lzma
 import os
 import sys
 import tracemalloc
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
@@ -125,10 +129,18 @@ def test_columns_that_nobody_maps_may_lack_a_name_or_repeat_one(path: Path) -> N
         (FILE, {"columns": {"order_id": "Nr"}}, "no column order_id=Nr; the header has order_id, "),
         (FILE, {"columns": {"line_number": "Pos"}}, "no column line_number=Pos; "),
         (ROW, {}, "there is no header: the first line looks like data; "),
-        (FILE.replace(b",", b";"), {}, "the delimiter looks like ';'; use --delimiter"),
-        (FILE.replace(b",", b"\t"), {}, r"the delimiter looks like '\t'; use --delimiter"),
-        (FILE, {"delimiter": ";"}, "the delimiter looks like ','; use --delimiter"),
-        (b"a|b|c\n", {}, "the delimiter looks like '|'; use --delimiter"),
+        (
+            FILE.replace(b",", b";"),
+            {},
+            "the delimiter looks like ';'; declare delimiter = \";\" (--delimiter ';')",
+        ),
+        (
+            FILE.replace(b",", b"\t"),
+            {},
+            "the delimiter looks like '\\t'; declare delimiter = \"tab\" (--delimiter tab)",
+        ),
+        (FILE, {"delimiter": ";"}, "the delimiter looks like ','; declare delimiter = "),
+        (b"a|b|c\n", {}, "the delimiter looks like '|'; declare delimiter = "),
         (HEADER + b",Price", {}, "the same column twice: price, Price"),
     ],
 )
@@ -144,7 +156,7 @@ def test_messages_say_what_to_do(path: Path) -> None:
     )
     assert str(refusal(path, FILE + row(b"caf\xe9"))) == (
         f"orders.csv:3: ENCODING: byte {len(FILE) + 3} of the file: not utf-8 (invalid continuation byte);"
-        " name its encoding with --encoding"
+        ' declare what it is: encoding = "cp1252" (--encoding cp1252)'
     )
     assert refusal(path, FILE + b"1,2\n").message == "expected 8 columns, found 2"
 
@@ -194,8 +206,64 @@ def test_a_tab_can_be_spelled(path: Path, delimiter: str) -> None:
     + [("columns", {"ordre_id": "x"})],
 )
 def test_a_wrong_option_is_refused(option: str, value: Any) -> None:
-    with pytest.raises(SettingsError, match="--"):
+    with pytest.raises(SettingsError, match=f"^{option}: "):
         Format(**{option: value})
+
+
+# What precedes the header.
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 1 << 17])
+@pytest.mark.parametrize(
+    ("before", "skip_lines"),
+    [
+        (b"sep=;\n", 0),
+        (b'"sep=;"\n', 0),
+        (b"\xef\xbb\xbfSEP=;\n", 0),
+        (b"Orders of May\n\nall amounts in USD\n", 3),
+        (b"sep=;\na note\n", 2),
+        (b"a note\nsep=;\n", 1),
+    ],
+)
+def test_what_precedes_the_header_is_passed_over(
+    path: Path, monkeypatch: pytest.MonkeyPatch, chunk: int, before: bytes, skip_lines: int
+) -> None:
+    monkeypatch.setattr(source, "CHUNK", chunk)
+    table = (FILE + row(b"2")).replace(b",", b";")
+    path.write_bytes(before + table + b"\n")
+    delimiter = "," if b"sep" in before.lower() else ";"
+    feed = survey(path, Format(delimiter=delimiter, skip_lines=skip_lines))
+    assert (feed.rows, feed.format.delimiter) == (2, ";")
+    assert read(feed) == table.rstrip()
+    assert feed.size == len(before + table) + 1
+
+
+@pytest.mark.parametrize(
+    ("content", "skip_lines", "code", "line"),
+    [
+        (b"note\n" + FILE + b"1,2\n", 1, "COLUMN_COUNT", 4),
+        (b"note\n" + FILE + row(b"a\0"), 1, "NUL_BYTE", 4),
+        (b"note\n" + FILE + row(b"\xff"), 1, "ENCODING", 4),
+        (b"\xff\n" + FILE, 1, "ENCODING", 1),
+        (b"note\n\n" + FILE, 1, "HEADER", 2),
+        (b"note\n" + FILE, 2, "HEADER", 3),
+        (FILE, 9, "EMPTY_FILE", None),
+        (b"sep=;\n" + FILE, 0, "HEADER", 2),
+        (b"x" * (scan.MAX_LINE + 1), 1, "LINE_TOO_LONG", 1),
+    ],
+)
+def test_lines_are_counted_from_the_first_of_the_file(
+    path: Path, content: bytes, skip_lines: int, code: str, line: int | None
+) -> None:
+    error = refusal(path, content, Format(skip_lines=skip_lines))
+    assert (error.code, error.line) == (code, line)
+
+
+def test_a_file_of_tabs_needs_no_delimiter(tmp_path: Path) -> None:
+    for name in ("orders.tsv", "orders.tsv.gz"):
+        content = FILE.replace(b",", b"\t")
+        (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+        assert survey(tmp_path / name).rows == 1
 
 
 # Files that are not plain files.
@@ -208,6 +276,58 @@ def test_a_gz_file_is_decompressed(tmp_path: Path) -> None:
     assert (feed.name, feed.rows, feed.size) == ("orders.csv.gz", 2, len(FILE + ROW))
     assert feed.sha256 == hashlib.sha256(FILE + ROW).hexdigest()
     assert read(feed) == FILE + ROW
+
+
+def zipped(**members: bytes) -> bytes:
+    """A zip archive of such files."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return out.getvalue()
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gz": gzip.compress,
+    "bz2": bz2.compress,
+    "xz": lzma.compress,
+    "zst": lambda content: zstandard().compress(content),
+    "zip": lambda content: zipped(**{"a/orders.csv": content, "__MACOSX/a/._orders.csv": b"x"}),
+}
+
+
+def zstandard() -> Any:
+    try:
+        return import_module("compression.zstd")
+    except ImportError:
+        return pytest.importorskip("backports.zstd")
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_packed_file_is_read(tmp_path: Path, packed: str) -> None:
+    content = FILE + row(b"2") * 50_000
+    path = tmp_path / f"orders.csv.{packed}"
+    path.write_bytes(PACKED[packed](content))
+    feed = survey(path)
+    assert (feed.rows, feed.sha256) == (50_001, hashlib.sha256(content).hexdigest())
+    assert read(feed) == content.rstrip()
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_damaged_packed_file_is_refused(tmp_path: Path, packed: str) -> None:
+    path = tmp_path / f"orders.csv.{packed}"
+    sound = PACKED[packed](FILE * 99)
+    for damaged in (sound[:-9], sound[: len(sound) // 2], b"no such thing", sound[:9] + b"\xff" * 99):
+        assert refusal(path, damaged).code in ("TRUNCATED", "NOT_CSV")
+
+
+def test_what_is_packed_under_another_name_is_named(tmp_path: Path) -> None:
+    for packed, compress in PACKED.items():
+        error = refusal(tmp_path / "orders.csv", compress(FILE))
+        assert error.message.endswith(f"give the file a name that ends in .{packed}")
+    workbook = zipped(**{"xl/workbook.xml": b"", "xl/worksheets/sheet1.xml": b""})
+    assert "an Excel workbook; make a CSV of it: python -c" in refusal(tmp_path / "a.xlsx", workbook).message
+    assert "this archive holds 2 files" in refusal(tmp_path / "a.zip", workbook).message
 
 
 @pytest.mark.parametrize(
@@ -294,6 +414,7 @@ def test_files_are_found_oldest_name_first(tmp_path: Path, monkeypatch: pytest.M
         "b/3.csv.gz",
         "b/notes.txt",
         "b/.4.csv",
+        "b/5.tsv.zst",
         "a/9.csv",
         "a/[0].csv",
         "empty/x.txt",
@@ -301,7 +422,7 @@ def test_files_are_found_oldest_name_first(tmp_path: Path, monkeypatch: pytest.M
         Path(name).parent.mkdir(exist_ok=True)
         Path(name).touch()
     Path("b/dir.csv").mkdir()
-    assert find_files(["b"]) == ["b/1.CSV", "b/2.csv", "b/3.csv.gz"]
+    assert find_files(["b"]) == ["b/1.CSV", "b/2.csv", "b/3.csv.gz", "b/5.tsv.zst"]
     assert find_files(["a/9.csv", "b/*.csv*", "b/2.csv"]) == ["b/2.csv", "b/3.csv.gz", "a/9.csv"]
     assert find_files(["a/[0].csv"]) == ["a/[0].csv"]
     assert find_files(["-"]) == ["-"]

@@ -288,3 +288,11 @@ def is_sound(lines: bytes, line_end: bytes, *, last: bool) -> bool:
     except (BadFileError, UnicodeDecodeError):
         return False
     return scanner.records == 2 and (last or lines.endswith(line_end))
+
+
+def test_lines_before_the_header_count_among_those_of_the_file(path: Path) -> None:
+    path.write_bytes(b"sep=;\nnote\n" + FILE.replace(b",", b";") + b"broken\n" + ROW.replace(b",", b";"))
+    feed = survey(path, Format(skip_malformed=True, skip_lines=2))
+    assert malformed(feed) == [(5, "COLUMN_COUNT", "broken")]
+    assert (feed.rows, feed.format.delimiter, feed.format.skip_lines) == (2, ";", 0)
+    assert survey(path, Format(skip_malformed=True, skip_lines=2)).sha256 == feed.sha256

@@ -1,0 +1,76 @@
+"""Compressed files → the bytes of their content, as they are read."""
+
+import gzip
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from typing import IO, Any, BinaryIO
+
+from minidw.errors import BadFileError
+
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it
+
+    class LZMAError(Exception):  # type: ignore[no-redef]
+        pass
+
+
+DAMAGES = (gzip.BadGzipFile, zlib.error, LZMAError, zipfile.BadZipFile)
+"""What is raised where a compressed file is damaged, besides EOFError and OSError without a number."""
+
+
+@contextmanager
+def unpacked(file: BinaryIO, suffix: str, name: str) -> Iterator[IO[bytes]]:
+    """The content of a file that is compressed as its suffix says. Raises BadFileError where it cannot be."""
+    match suffix:
+        case ".gz":
+            opened: Any = gzip.GzipFile(fileobj=file)
+        case ".bz2":
+            from bz2 import BZ2File
+
+            opened = BZ2File(file)
+        case ".xz":
+            from lzma import LZMAFile
+
+            opened = LZMAFile(file)  # noqa: SIM115 (below)
+        case ".zst":
+            opened = _zstandard(file, name)
+        case ".zip":
+            opened = _only_member(file, name)
+        case _:
+            yield file
+            return
+    with opened as content:
+        yield content
+
+
+@contextmanager
+def _zstandard(file: BinaryIO, name: str) -> Iterator[Any]:
+    zstd: Any = None
+    for module in ("compression.zstd", "backports.zstd"):  # the first is there since Python 3.14
+        with suppress(ImportError):
+            zstd = zstd or import_module(module)
+    if zstd is None:
+        message = "to read Zstandard, pip install 'minidw[zstd]', or unpack it: zstd -d FILE"
+        raise BadFileError(name, "UNREADABLE", message)
+    try:
+        with zstd.ZstdFile(file) as content:
+            yield content
+    except zstd.ZstdError as error:
+        raise BadFileError(name, "NOT_CSV", f"cannot be decompressed: {error}") from None
+
+
+def _only_member(file: BinaryIO, name: str) -> Any:
+    archive = zipfile.ZipFile(file)
+    # What macOS puts beside every file is not part of the delivery.
+    members = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    if len(members) != 1:
+        message = f"this archive holds {len(members)} files; unpack it and name them"
+        raise BadFileError(name, "NOT_CSV", message)
+    try:
+        return archive.open(members[0])
+    except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way of its own
+        raise BadFileError(name, "NOT_CSV", f"cannot be decompressed: {error}") from None
