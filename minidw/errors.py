@@ -2,7 +2,17 @@
 
 
 class MinidwError(Exception):
-    """Base of all errors a caller may want to catch; its text is one line, fit to print."""
+    """Base of all errors a caller may want to catch; its text is one line, fit to print.
+
+    exit_code: what a command ends with: 1 where the data is at fault, 2 where the call or the environment is
+
+    Example:
+        >>> try:
+        ...     minidw.run("nowhere.csv")
+        ... except minidw.MinidwError as error:
+        ...     print(error, "| exit code", error.exit_code)
+        nowhere.csv: NOT_FOUND: there is no such file | exit code 1
+    """
 
     exit_code = 2
 
@@ -36,7 +46,19 @@ class DataError(MinidwError):
 class BadFileError(DataError):
     """A file is refused whole: ``FILE:LINE: CODE: message``, without the line where there is none.
 
-    ``code`` is stable and meant for programs; ``message`` says what to do.
+    file: name of the file, without its directory
+    code: what is wrong, stable and meant for programs; docs/bad-input.md lists them
+    message: the same in words, and what to do
+    line: physical line of the file, counted from 1; None where the fault is not in a line
+
+    Example:
+        >>> try:
+        ...     minidw.run("broken.csv")
+        ... except minidw.BadFileError as error:
+        ...     print(error)
+        ...     print(error.line, error.code)
+        broken.csv:3: UNTERMINATED_QUOTE: the quote opened here is never closed
+        3 UNTERMINATED_QUOTE
     """
 
     def __init__(self, file: str, code: str, message: str, *, line: int | None = None) -> None:

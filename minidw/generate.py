@@ -88,11 +88,27 @@ def generate_orders(
     dirty: float = 0.0,
     overwrite: bool = True,
 ) -> Path:
-    """Write a feed of ``rows`` fake orders and return its path, by default that of ``day`` (today).
+    """Write a CSV file of fake orders and return its path.
 
-    ``dirty`` is the share of rows that are bad, untidy or repeated; every other one of them is to be
-    rejected. The same ``seed`` with the same other arguments gives the same bytes. A file that is there
-    already is replaced, or without ``overwrite`` refused. Raises SettingsError.
+    Args:
+        path: the file to write; ``data/raw/orders_YYYYMMDD.csv`` of the day by default
+        rows: number of rows, 0 or more (10,000)
+        day: the day in the order ids and in the file's name (today); the times lie in 2023 to 2025
+        seed: the same seed with the same other arguments gives the same bytes (another every time)
+        dirty: share of rows that are bad, untidy or repeated, 0 to 1 inclusive (0); every other one of them
+            is to be rejected
+        overwrite: replace the file where it exists already (True)
+
+    Raises:
+        SettingsError: an argument is out of its range, the file cannot be written or is there already, or
+            Faker is not installed
+
+    Example:
+        >>> path = minidw.generate_orders(rows=100, day=date(2025, 3, 1), seed=7, dirty=0.1)
+        >>> print(path)
+        data/raw/orders_20250301.csv
+        >>> minidw.run(path).staged[0].rejected
+        5
     """
     if rows < 0:
         raise SettingsError(f"rows must not be negative, but is {rows}")

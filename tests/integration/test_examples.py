@@ -1,0 +1,75 @@
+"""The examples in the docstrings of what is public: each is run, in a warehouse and a directory of its own.
+
+``orders.csv`` is in the warehouse already; ``corrections.csv`` and ``broken.csv`` are not. All lie in the
+directory, and the environment names the database.
+"""
+
+import doctest
+import inspect
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import URL, Engine, select
+
+import minidw
+from minidw import Settings
+from tests.support.feeds import write_feed
+from tests.support.servers import temporary_database
+from tests.support.texts import FILE, row
+
+ORDERS = """
+order_id | order_timestamp     | customer_id | product_id | price | quantity | status
+1001     | 2024-05-01 10:00:00 | ada         | lamp       | 40.00 | 1        | delivered
+1002     | 2024-05-01 11:00:00 | bob         | chair      | 75.50 | 2        | shipped
+1003     | 2024-05-02 09:30:00 | ada         | chair      | 75.50 | 1        | pending
+1004     | 2024-05-03 16:45:00 | eve         | lamp       | 40.00 | 1        | cancelled
+1005     | 2024-05-03 17:00:00 | eve         | lamp       | 40,00 | 1        | pending
+"""
+CORRECTIONS = """
+order_id | order_timestamp     | customer_id | product_id | price | quantity | status
+1003     | 2024-05-02 09:30:00 | ada         | chair      | 70.00 | 1        | shipped
+1006     | 2024-05-04 08:00:00 | bob         | lamp       | 40.00 | 3        | pending
+"""
+# What an example need not import.
+IMPORTED = {"minidw": minidw, "date": date, "Decimal": Decimal, "Path": Path, "select": select}
+PUBLIC = {name: getattr(minidw, name) for name in minidw.MODULES}
+EXAMPLES = {
+    name: examples
+    for name, thing in PUBLIC.items()
+    if (examples := doctest.DocTestParser().get_examples(inspect.getdoc(thing) or ""))
+}
+
+
+@pytest.fixture(scope="module")
+def example_database(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
+    """A warehouse that has orders.csv, to be copied."""
+    engine.dispose()
+    with temporary_database(server, "minidw_examples", template="minidw_session") as url:
+        path = write_feed(tmp_path_factory.mktemp("examples") / "orders.csv", ORDERS)
+        minidw.run(path, settings=Settings(url=url))
+        yield url
+
+
+@pytest.fixture
+def surroundings(
+    server: URL, example_database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Given the directory and the environment of the examples."""
+    write_feed(tmp_path / "orders.csv", ORDERS)
+    write_feed(tmp_path / "corrections.csv", CORRECTIONS)
+    (tmp_path / "broken.csv").write_bytes(FILE + row(b'"2'))
+    with temporary_database(server, "minidw_example", template=str(example_database.database)) as url:
+        monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
+        yield
+
+
+@pytest.mark.usefixtures("surroundings")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_an_example_gives_what_it_says(name: str) -> None:
+    test = doctest.DocTest(EXAMPLES[name], dict(IMPORTED), name, None, 0, None)
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    assert not said, "".join(said)
