@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from rich.console import Console
 
@@ -127,15 +128,21 @@ def _old_and_new(change: RowChange) -> dict[str, str]:
 
 def print_verified(console: Console, verified: Verified) -> None:
     """The differing rows of each table, or that there are none."""
-    for table in verified.tables:
-        rows = [{"side": d.side, **d.row} for d in verified.differences if d.table == table]
-        if rows:
-            shown = f", the first {LONGEST_LIST} of them" if len(rows) > LONGEST_LIST else ""
-            title = f"{table}: {counted(len(rows), 'differing row')}{shown}"
-            print_rows(console, rows[:LONGEST_LIST], title)
+    for table, differing in verified.tables.items():
+        if not differing:
+            continue
+        rows = [difference for difference in verified.differences if difference.table == table]
+        shown = f", the first {len(rows)} of them" if differing > len(rows) else ""
+        print_text(console, f"{table}: {counted(differing, 'differing row')}{shown}")
+        # Comparisons of one table may look at other columns.
+        for _, alike in groupby(rows, key=lambda difference: tuple(difference.row)):
+            print_rows(console, [{"side": difference.side} | difference.row for difference in alike])
     if verified.changes_waiting:
         changes = counted(verified.changes_waiting, "change")
-        print_text(console, f"{changes} waiting: the marts are behind staging until a build")
+        print_text(console, f"{changes} waiting for a build: the marts are compared as of the last one")
+    if verified.full_builds_waiting:
+        marts = ", ".join(f"mart.{mart}" for mart in verified.full_builds_waiting)
+        print_text(console, f"the next build makes in full: {marts}")
     if verified.lines_beyond_raw:
         lines = counted(verified.lines_beyond_raw, "order line")
         print_text(console, f"{lines} beyond comparison with raw: their batches were pruned")

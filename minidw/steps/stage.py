@@ -3,12 +3,12 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, delete, exists, func, select, update
+from sqlalchemy import Connection, RowMapping, delete, exists, func, or_, select, update
 
 from minidw.database import lock_at_once, owns
 from minidw.errors import BadFileError
 from minidw.schema.ledger import Batch, MartBuild
-from minidw.schema.staging import OrderLine, OrderTotal
+from minidw.schema.staging import OrderChange, OrderLine, OrderTotal
 from minidw.schema.vocabulary import Fates
 from minidw.settings import Settings
 from minidw.transforms import replay, staging
@@ -89,7 +89,9 @@ def _stage_batch(
         raise _too_many_rejects(batch, rejected, reasons, settings)
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     superseded = conn.execute(staging.delete_superseded()).rowcount
-    is_first = not conn.scalar(select(exists().select_from(OrderLine)))
+    is_first = not conn.scalar(
+        select(or_(*(exists().select_from(table) for table in (OrderLine, OrderChange))))
+    )
     applied = _fill(conn) if is_first else _apply_batch(conn)
     conn.execute(staging.drop_temporary())
     fates = Fates(
@@ -206,10 +208,11 @@ def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Re
     judge_again(conn, settings.rules)
     conn.execute(replay.delete_rejected())
     rejected = conn.execute(staging.insert_rejected()).rowcount
+    conn.execute(replay.create_placed())
     conn.execute(replay.recount_batches())
     conn.execute(replay.delete_outdated())
     applied = _apply_replay(conn)
-    conn.execute(staging.drop_temporary())
+    conn.execute(staging.drop_temporary(replay.placed))
     batches = conn.execute(update(Batch).where(replay.to_replay).values(rules=rules)).rowcount
     pruned = conn.scalar(select(func.count()).where(Batch.pruned_at.is_not(None))) or 0
     return Replayed(reason, batches, applied.appeared, applied.ceased, rejected, pruned)

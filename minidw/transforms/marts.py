@@ -13,6 +13,7 @@ from sqlalchemy import (
     case,
     column,
     delete,
+    false,
     func,
     or_,
     select,
@@ -39,7 +40,11 @@ from minidw.transforms.parse import Scope
 @cache
 def query(mart: type[Mart]) -> Query:
     """The mart from scratch, over its source."""
-    source = mart.source
+    return query_over(mart, mart.source)
+
+
+def query_over(mart: type[Mart], source: Any) -> Query:
+    """The mart from scratch, over rows of the kind of its source."""
     columns = [_aggregate(measure, source).label(name) for name, measure in measures(mart).items()]
     statement = select(*columns)
     if mart.condition is not None:
@@ -72,14 +77,20 @@ def incremental_build(mart: type[Mart]) -> list[Merge | Update]:
     return statements
 
 
-def difference(mart: type[Mart], scope: Scope = Scope.ALL) -> Query:
-    """Rows that the mart holds and its query does not give, and the other way round. Empty is good."""
+def difference(
+    mart: type[Mart], scope: Scope = Scope.ALL, *, source: Any = None, empty: bool = False
+) -> Query:
+    """Rows that the mart holds and its query does not give, and the other way round. Empty is good.
+
+    ``source``: rows to take for those of its source. ``empty``: it must hold nothing.
+    """
+    source = mart.source if source is None else source
     held = select(*(getattr(mart, name) for name in measures(mart)))
-    due = query(mart)
+    due = query_over(mart, source)
     if scope is Scope.SAMPLE:
         held = held.where(in_sample(*(getattr(mart, name) for name in keys(mart))))
-        due = due.where(in_sample(*(measure.expression(mart.source) for _, measure in _grain(mart))))
-    return both_ways(held, due, order_by=keys(mart))
+        due = due.where(in_sample(*(measure.expression(source) for _, measure in _grain(mart))))
+    return both_ways(held, due.where(false()) if empty else due, order_by=keys(mart))
 
 
 def fingerprint(mart: type[Mart], rules: Mapping[str, Any]) -> str:

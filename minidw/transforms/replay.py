@@ -6,29 +6,44 @@ Works on the same temporary table as a stage, filled with every staged batch.
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Delete,
     Insert,
+    Integer,
     Subquery,
+    Text,
     Update,
     and_,
     case,
+    column,
     delete,
     exists,
     func,
     not_,
+    or_,
     select,
+    table,
     update,
 )
 from sqlalchemy.orm import aliased
 
 from minidw.schema.ledger import Batch
-from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected
-from minidw.schema.vocabulary import ADMITTED_FATES, STAGED_COLUMNS
-from minidw.transforms.constructs import Query, both_ways, in_sample, insert_from, nfc, trimmed
+from minidw.schema.vocabulary import ADMITTED_FATES, FATES, STAGED_COLUMNS
+from minidw.transforms.constructs import CreateTemporary, in_sample, insert_from
 from minidw.transforms.parse import Scope
 from minidw.transforms.staging import LINE_KEY, ORIGIN, VALUES, admitted, change_of, incoming
+
+placed = table(
+    "orders_placed",
+    column("batch_id", Integer),
+    column("source_row", BigInteger),
+    column("fate", Text),
+    column("before", Integer),
+    column("place", BigInteger),
+)
+"""What became of every admitted row of ``incoming``; ``before``: the batch that delivered its line last."""
 
 to_replay = and_(Batch.staged_at.is_not(None), Batch.pruned_at.is_(None))
 """The batches whose rows can be judged again."""
@@ -42,7 +57,7 @@ def insert_pruned(scope: Scope) -> Insert:
     return insert_from(incoming, lines.where(is_pruned(OrderLine)))
 
 
-def is_pruned(table: type[OrderLine] | type[OrderRejected]) -> ColumnElement[bool]:
+def is_pruned(table: type[OrderLine | OrderRejected | OrderChange]) -> ColumnElement[bool]:
     """Whether a row came in a batch whose raw rows were pruned."""
     return table.batch_id.in_(select(Batch.batch_id).where(Batch.pruned_at.is_not(None)))
 
@@ -52,7 +67,7 @@ def delete_rejected() -> Delete:
     return delete(OrderRejected).where(not_(is_pruned(OrderRejected)))
 
 
-def fates() -> Subquery:
+def create_placed() -> CreateTemporary:
     """Every admitted row of every batch with its ``fate``, and its ``place`` among those that changed a line.
 
     The newest such row, of place 1, is what staging holds of the line.
@@ -78,60 +93,99 @@ def fates() -> Subquery:
 
     same = and_(*(rows.c[name] == before(name) for name in VALUES))
     judged_rows = select(
-        *(rows.c[name] for name in STAGED_COLUMNS),
+        *(rows.c[name] for name in (*LINE_KEY, *ORIGIN)),
         case(
             (replaced, "superseded"),
             (before("batch_id").is_(None), "inserted"),
             (same, "unchanged"),
             else_="updated",
         ).label("fate"),
+        before("batch_id").label("before"),
     ).subquery("fates")
     changed = judged_rows.c.fate.in_(["inserted", "updated"])
     place = func.row_number().over(
         partition_by=[*(judged_rows.c[name] for name in LINE_KEY), changed],
         order_by=judged_rows.c.batch_id.desc(),
     )
-    return select(judged_rows, case((changed, place)).label("place")).subquery("placed")
+    own = (judged_rows.c[name] for name in (*ORIGIN, "fate", "before"))
+    return CreateTemporary(placed.name, select(*own, case((changed, place)).label("place")))
 
 
-def recount_batches() -> Update:
-    """The ledger's counts of every batch, as though the present rules had always held."""
-    placed = fates()
+def counted() -> Subquery:
+    """The counts that the ledger must have of every batch whose rows can be judged.
+
+    Whether a row was new or replaced what a pruned batch had delivered cannot be known any more: there the
+    ledger is believed as far as the rows that are known allow.
+    """
+    ledger, pruned = aliased(Batch), aliased(Batch)
+    last_pruned = (
+        select(func.max(pruned.batch_id))
+        .where(pruned.pruned_at.is_not(None), pruned.batch_id < ledger.batch_id)
+        .scalar_subquery()
+    )
+    batches = (
+        select(ledger.batch_id, func.coalesce(last_pruned, -1).label("last_pruned"))
+        .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None))
+        .subquery("batches")
+    )
+    known = or_(placed.c.fate == "superseded", func.coalesce(placed.c.before, 0) >= batches.c.last_pruned)
     counts = (
         select(
             placed.c.batch_id,
-            *(func.count(case((placed.c.fate == fate, 1))).label(fate) for fate in ADMITTED_FATES),
+            *(
+                func.count(case((and_(placed.c.fate == fate, known), 1))).label(fate)
+                for fate in ADMITTED_FATES
+            ),
+            func.count(case((not_(known), 1))).label("unknown"),
         )
+        .join_from(placed, batches, placed.c.batch_id == batches.c.batch_id)
         .group_by(placed.c.batch_id)
         .subquery("counts")
     )
     rejects = (
-        select(OrderRejected.batch_id, func.count().label("rejected"))
-        .group_by(OrderRejected.batch_id)
+        select(incoming.c.batch_id, func.count().label("rejected"))
+        .where(not_(admitted))
+        .group_by(incoming.c.batch_id)
         .subquery("rejects")
     )
-    ledger = aliased(Batch)
-    found = (
-        select(
-            ledger.batch_id,
-            *(func.coalesce(counts.c[name], 0).label(name) for name in ADMITTED_FATES),
-            (func.coalesce(rejects.c.rejected, 0) + ledger.malformed).label("rejected"),
-        )
-        .join_from(ledger, counts, ledger.batch_id == counts.c.batch_id, isouter=True)
+
+    def count(name: str) -> ColumnElement[int]:
+        return func.coalesce(counts.c[name], 0, type_=BigInteger)
+
+    def more(name: str, limit: ColumnElement[int]) -> ColumnElement[int]:
+        """Of the rows that are not known, those that the ledger counts as this."""
+        return func.least(func.greatest(getattr(ledger, name) - count(name), 0), limit, type_=BigInteger)
+
+    more_updated = more("updated", count("unknown"))
+    more_unchanged = more("unchanged", count("unknown") - more_updated)
+    found = {
+        "inserted": count("inserted") + count("unknown") - more_updated - more_unchanged,
+        "updated": count("updated") + more_updated,
+        "unchanged": count("unchanged") + more_unchanged,
+        "superseded": count("superseded"),
+        "rejected": func.coalesce(rejects.c.rejected, 0) + ledger.malformed,
+    }
+    return (
+        select(ledger.batch_id, *(value.label(name) for name, value in found.items()))
+        .join_from(ledger, batches, ledger.batch_id == batches.c.batch_id)
+        .join(counts, ledger.batch_id == counts.c.batch_id, isouter=True)
         .join(rejects, ledger.batch_id == rejects.c.batch_id, isouter=True)
-        .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None))
         .subquery("found")
     )
+
+
+def recount_batches() -> Update:
+    """The ledger's counts of every batch, as though the present rules had always held."""
+    found = counted()
     return (
         update(Batch)
         .where(Batch.batch_id == found.c.batch_id)
-        .values({name: found.c[name] for name in (*ADMITTED_FATES, "rejected")})
+        .values({name: found.c[name] for name in FATES})
     )
 
 
 def delete_outdated() -> Delete:
     """Of the rows of all batches, only the newest change of each order line stays."""
-    placed = fates()
     newest = select(*(placed.c[name] for name in ORIGIN)).where(placed.c.place == 1).subquery("newest")
     stays = exists().where(*(newest.c[name] == incoming.c[name] for name in ORIGIN))
     return delete(incoming).where(admitted, not_(stays))
@@ -142,27 +196,3 @@ def insert_vanished() -> Insert:
     supported = exists().where(*(getattr(OrderLine, name) == incoming.c[name] for name in LINE_KEY), admitted)
     lines = change_of(OrderLine.__table__, -1)
     return insert_from(OrderChange, lines.where(not_(supported)))
-
-
-def rejects_difference(scope: Scope) -> Query:
-    """Rejects that judging does not lead to, and the other way round; before ``delete_outdated``."""
-    held = select(OrderRejected.batch_id, OrderRejected.source_row, OrderRejected.reasons)
-    held = held.where(not_(is_pruned(OrderRejected)))
-    if scope is Scope.SAMPLE:
-        ours = exists().where(
-            OrderDelivered.batch_id == OrderRejected.batch_id,
-            OrderDelivered.source_row == OrderRejected.source_row,
-            in_sample(nfc(trimmed(OrderDelivered.order_id))),
-        )
-        held = held.where(ours)
-    due = select(incoming.c.batch_id, incoming.c.source_row, incoming.c.reasons).where(not_(admitted))
-    return both_ways(held, due, order_by=ORIGIN)
-
-
-def lines_difference(scope: Scope) -> Query:
-    """Order lines that raw does not lead to, and the other way round; after ``delete_outdated``."""
-    held = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
-    if scope is Scope.SAMPLE:
-        held = held.where(in_sample(OrderLine.order_id.expression))
-    due = select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted)
-    return both_ways(held, due, order_by=LINE_KEY)

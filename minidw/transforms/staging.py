@@ -18,6 +18,7 @@ from sqlalchemy import (
     Numeric,
     ScalarSelect,
     Table,
+    TableClause,
     Text,
     TextClause,
     and_,
@@ -75,9 +76,9 @@ def analyze_lines() -> TextClause:
     return text(f"SET LOCAL default_statistics_target TO DEFAULT; {analyze(_LINES)}")
 
 
-def drop_temporary() -> TextClause:
+def drop_temporary(*more: TableClause) -> TextClause:
     """They have served; a caller's transaction may go on and stage again."""
-    return text(f"DROP TABLE IF EXISTS {incoming.name}, {held.name}")
+    return text(f"DROP TABLE IF EXISTS {', '.join(table.name for table in (incoming, held, *more))}")
 
 
 def reject_reasons() -> Query:
