@@ -190,7 +190,7 @@ def dates_out_of_range() -> Query:
 def control_totals_differing() -> Query:
     """Control totals that staging does not add up to, and the other way round."""
     kept = select(OrderTotal.status, OrderTotal.order_lines, OrderTotal.quantity, OrderTotal.total_amount)
-    return both_ways(kept, totals_of_lines(), order_by=("status",))
+    return both_ways(kept, totals_of_lines(), key=("status",))
 
 
 def marts_without_rows() -> Query:

@@ -26,6 +26,7 @@ from sqlalchemy import (
     func,
     insert,
     literal,
+    or_,
     select,
     text,
     union_all,
@@ -191,13 +192,34 @@ def evaluated_once(statement: Query) -> Query:
     return statement.suffix_with(text("OFFSET bigint '0'"), dialect="postgresql")
 
 
-def both_ways(held: Query, due: Query, *, order_by: Sequence[str]) -> Query:
-    """Rows that only one of two queries has: ``side`` is held for what is stored, due for what should be."""
-    surplus, missing = held.except_(due).subquery("surplus"), due.except_(held).subquery("missing")
+def both_ways(held: Query, due: Query, *, key: Sequence[str]) -> Query:
+    """Rows that only one of two queries has: ``side`` is held for what is stored, due for what should be.
+
+    Both queries have the same columns, and one row per key. They are read once, and whatever differs is kept
+    by the server.
+    """
+    names = [column.name for column in held.selected_columns]
+    sides = {"held": held.subquery("held"), "due": due.subquery("due")}
+    ours, theirs = sides.values()
+    pairs = (
+        select(*(rows.c[name].label(f"{side}_{name}") for side, rows in sides.items() for name in names))
+        .join_from(ours, theirs, and_(*(ours.c[name] == theirs.c[name] for name in key)), full=True)
+        .where(
+            or_(
+                *(rows.c[key[0]].is_(None) for rows in sides.values()),
+                *(ours.c[name].is_distinct_from(theirs.c[name]) for name in names if name not in key),
+            )
+        )
+        .cte("pairs")
+    )
     both = union_all(
-        select(literal("held").label("side"), *surplus.c), select(literal("due").label("side"), *missing.c)
-    ).subquery("difference")
-    return select(both).order_by(*(both.c[name] for name in order_by), both.c.side)
+        *(
+            select(literal(side).label("side"), *(pairs.c[f"{side}_{name}"].label(name) for name in names))
+            .where(pairs.c[f"{side}_{key[0]}"].is_not(None))
+            for side in sides
+        )
+    ).subquery("difference")  # fmt: skip
+    return select(both).order_by(*(both.c[name] for name in key), both.c.side)
 
 
 def insert_from(table: TableClause | type[Any], query: Query) -> Insert:

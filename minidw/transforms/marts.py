@@ -90,7 +90,7 @@ def difference(
     if scope is Scope.SAMPLE:
         held = held.where(in_sample(*(getattr(mart, name) for name in keys(mart))))
         due = due.where(in_sample(*(measure.expression(source) for _, measure in _grain(mart))))
-    return both_ways(held, due.where(false()) if empty else due, order_by=keys(mart))
+    return both_ways(held, due.where(false()) if empty else due, key=keys(mart))
 
 
 def fingerprint(mart: type[Mart], rules: Mapping[str, Any]) -> str:

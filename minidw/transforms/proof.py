@@ -51,14 +51,14 @@ def delivered_rows() -> Query:
         func.sum(row).label("positions"),
     ).group_by(OrderDelivered.batch_id)
     due = select(Batch.batch_id, rows.label("rows"), (rows * (rows + 1) / 2).label("positions"))
-    return both_ways(held, due.where(Batch.pruned_at.is_(None), rows > 0), order_by=("batch_id",))
+    return both_ways(held, due.where(Batch.pruned_at.is_(None), rows > 0), key=("batch_id",))
 
 
 def malformed_lines() -> Query:
     """Numbers of malformed lines of each batch that the ledger does not have, and the other way round."""
     held = select(LineMalformed.batch_id, func.count().label("lines")).group_by(LineMalformed.batch_id)
     due = select(Batch.batch_id, Batch.malformed.label("lines"))
-    return both_ways(held, due.where(Batch.pruned_at.is_(None), Batch.malformed > 0), order_by=("batch_id",))
+    return both_ways(held, due.where(Batch.pruned_at.is_(None), Batch.malformed > 0), key=("batch_id",))
 
 
 def ledger_counts() -> Query:
@@ -78,7 +78,7 @@ def ledger_counts() -> Query:
     ).where(Batch.pruned_at.is_not(None))
     held = select(Batch.batch_id, *(getattr(Batch, name) for name in FATES))
     due = select(union_all(select(found), pruned).subquery("due"))
-    return both_ways(held.where(Batch.staged_at.is_not(None)), due, order_by=("batch_id",))
+    return both_ways(held.where(Batch.staged_at.is_not(None)), due, key=("batch_id",))
 
 
 def rejects(scope: Scope) -> Query:
@@ -93,7 +93,7 @@ def rejects(scope: Scope) -> Query:
         )
         held = held.where(ours)
     due = select(incoming.c.batch_id, incoming.c.source_row, incoming.c.reasons).where(not_(admitted))
-    return both_ways(held, due, order_by=ORIGIN)
+    return both_ways(held, due, key=ORIGIN)
 
 
 def lines(scope: Scope) -> Query:
@@ -101,13 +101,13 @@ def lines(scope: Scope) -> Query:
     held = _sampled(select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS)), OrderLine, scope)
     newest = and_(*(placed.c[name] == incoming.c[name] for name in ORIGIN), placed.c.place == 1)
     due = select(*(incoming.c[name] for name in STAGED_COLUMNS)).join_from(incoming, placed, newest)
-    return both_ways(held, due, order_by=LINE_KEY)
+    return both_ways(held, due, key=LINE_KEY)
 
 
 def totals() -> Query:
     """Control totals that staging does not add up to, and the other way round."""
     kept = select(OrderTotal.status, OrderTotal.order_lines, OrderTotal.quantity, OrderTotal.total_amount)
-    return both_ways(kept, totals_of_lines(), order_by=("status",))
+    return both_ways(kept, totals_of_lines(), key=("status",))
 
 
 def changes(scope: Scope, *, filled: bool) -> list[Query]:
@@ -157,7 +157,9 @@ def _queue_and_raw(scope: Scope) -> Query:
     )
     due = due.where(not_(is_pruned(OrderChange)))
     return both_ways(
-        _sampled(held, OrderChange, scope), _sampled(due, OrderChange, scope), order_by=(*LINE_KEY, "stage")
+        _sampled(held, OrderChange, scope),
+        _sampled(due, OrderChange, scope),
+        key=(*LINE_KEY, "stage", "change"),
     )
 
 
@@ -208,7 +210,7 @@ def _queue_and_staging(scope: Scope, *, filled: bool) -> Query:
     due = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS)).where(
         or_(in_queue, false() if filled else not_built)
     )
-    return both_ways(held, _sampled(due, OrderLine, scope), order_by=LINE_KEY)
+    return both_ways(held, _sampled(due, OrderLine, scope), key=LINE_KEY)
 
 
 def _sampled(query: Query, table: Any, scope: Scope) -> Query:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Update,
     and_,
     case,
+    cast,
     column,
     delete,
     exists,
@@ -128,18 +129,24 @@ def counted() -> Subquery:
         .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None))
         .subquery("batches")
     )
-    known = or_(placed.c.fate == "superseded", func.coalesce(placed.c.before, 0) >= batches.c.last_pruned)
+    groups = (
+        select(placed.c.batch_id, placed.c.fate, placed.c.before, func.count().label("rows"))
+        .group_by(placed.c.batch_id, placed.c.fate, placed.c.before)
+        .subquery("groups")
+    )
+    known = or_(groups.c.fate == "superseded", func.coalesce(groups.c.before, 0) >= batches.c.last_pruned)
+
+    def rows_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
+        return cast(func.coalesce(func.sum(case((condition, groups.c.rows))), 0), BigInteger)
+
     counts = (
         select(
-            placed.c.batch_id,
-            *(
-                func.count(case((and_(placed.c.fate == fate, known), 1))).label(fate)
-                for fate in ADMITTED_FATES
-            ),
-            func.count(case((not_(known), 1))).label("unknown"),
+            groups.c.batch_id,
+            *(rows_where(and_(groups.c.fate == fate, known)).label(fate) for fate in ADMITTED_FATES),
+            rows_where(not_(known)).label("unknown"),
         )
-        .join_from(placed, batches, placed.c.batch_id == batches.c.batch_id)
-        .group_by(placed.c.batch_id)
+        .join_from(groups, batches, groups.c.batch_id == batches.c.batch_id)
+        .group_by(groups.c.batch_id)
         .subquery("counts")
     )
     rejects = (

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Connection, Engine, select
 
 import minidw
@@ -65,6 +72,7 @@ class Warehouse(RuleBasedStateMachine):
         self.delivered: dict[int, list[Row]] = {}
         self.staged = model.Staging()
         self.built = model.marts(self.staged, self.in_force)
+        self.staged_by = self.built_by = self.in_force
 
     def teardown(self) -> None:
         if hasattr(self, "conn"):
@@ -75,6 +83,14 @@ class Warehouse(RuleBasedStateMachine):
         """One batch more."""
         self.delivered[len(self.delivered) + 1] = delivered
         type(self).seen += 1
+
+    def expect_staged(self) -> None:
+        """Staging holds all that was delivered, by the rules in force."""
+        self.staged, self.staged_by = model.stage(self.delivered, self.in_force), self.in_force
+
+    def expect_built(self) -> None:
+        """The marts hold what is staged, by the rules in force."""
+        self.built, self.built_by = model.marts(self.staged, self.in_force), self.in_force
 
     @rule(delivered=batches)
     def load(self, delivered: list[Row]) -> None:
@@ -87,18 +103,18 @@ class Warehouse(RuleBasedStateMachine):
         in_force = to_settings(self.in_force)
         if "build" in step:
             minidw.build_marts(self.conn, full="full" in step, settings=in_force)
-            self.built = model.marts(self.staged, self.in_force)
+            self.expect_built()
         else:
             minidw.build_staging(self.conn, replay=step == "replay", settings=in_force)
-            self.staged = model.stage(self.delivered, self.in_force)
+            self.expect_staged()
 
     @rule(delivered=batches)
     def run(self, delivered: list[Row]) -> None:
         path = write(self.directory / "feed.csv", delivered)
         minidw.run(path, self.conn, force=True, settings=to_settings(self.in_force))
         self.deliver(delivered)
-        self.staged = model.stage(self.delivered, self.in_force)
-        self.built = model.marts(self.staged, self.in_force)
+        self.expect_staged()
+        self.expect_built()
 
     @rule(delivered=batches)
     def run_that_crashes(self, delivered: list[Row]) -> None:
@@ -121,6 +137,12 @@ class Warehouse(RuleBasedStateMachine):
     )
     def change_a_rule(self, change: dict[str, Any]) -> None:
         self.in_force = model.replace(self.in_force, **change)
+
+    @precondition(lambda self: self.staged_by == self.built_by)
+    @rule()
+    def verify(self) -> None:
+        """Whatever is loaded or staged and waits for the next step, nothing differs from what it follows."""
+        assert minidw.verify(self.conn, settings=to_settings(self.built_by)).differences == []
 
     @invariant()
     def every_table_equals_the_model(self) -> None:
