@@ -96,14 +96,27 @@ class Output:
         if not self.err.isatty() or feed.size < LARGE_FILE:
             yield None
             return
-        from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        console = Console(file=self.err, force_terminal=True, markup=False, emoji=False)  # type: ignore[arg-type]
-        with Progress(*columns, console=console, transient=True) as bar:
+        with Progress(*columns, console=self._beside(), transient=True) as bar:
             task = bar.add_task(f"loading {feed.name}", total=feed.size)
             yield lambda read: bar.advance(task, read)
+
+    @contextmanager
+    def parts(self, task: str) -> Iterator[Callable[[str, int, int], None] | None]:
+        """Which part of a task is being done, on standard error, where a person is watching."""
+        if not self.err.isatty():
+            yield None
+            return
+        with self._beside().status(task) as line:
+            yield lambda part, done, parts: line.update(f"{task}: {part} ({done + 1} of {parts})")
+
+    def _beside(self) -> "Console":
+        """Where what is under way is shown, beside what is found."""
+        from rich.console import Console
+
+        return Console(file=self.err, force_terminal=True, markup=False, emoji=False)  # type: ignore[arg-type]
 
 
 def confirm(output: Output, consequence: str) -> None:

@@ -1,9 +1,6 @@
 """Commands that prove and explain: verify, why."""
 
 import argparse
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 from minidw.cli.options import Commands, add, reporting
 from minidw.cli.output import Output
@@ -29,7 +26,7 @@ def verify(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.reports import terminal
 
-    with _progress() as progress:
+    with output.parts("verify") as progress:
         verified = minidw.verify(sample=arguments.sample, progress=progress)
     output.show(verified.as_dict(), lambda console: terminal.print_verified(console, verified))
     return 1 if verified.differences else 0
@@ -42,15 +39,3 @@ def why(arguments: argparse.Namespace, output: Output) -> int:
     lines = minidw.why(arguments.mart, *arguments.key)
     output.show({"lines": lines}, lambda console: terminal.print_lines(console, lines))
     return 0 if lines else 1
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None] | None]:
-    """What is compared just now, on standard error, where a person is watching."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-
-    with Console(stderr=True, markup=False).status("verify") as line:
-        yield lambda part, done, parts: line.update(f"verify: {part} ({done + 1} of {parts})")
