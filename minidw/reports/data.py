@@ -76,7 +76,25 @@ def segments() -> Query:
 
 
 def report(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, Rows]:
-    """The marts at a glance, as data: by title, rows of column name and value."""
+    """The marts at a glance, as data.
+
+    Args:
+        bind: where to read; nothing: what the settings say
+        settings: those of the environment by default
+
+    Returns:
+        By title, the first ten rows: the latest days, the customers and products of the highest value, the
+        segments. A row is a dict of column name and value; money is in the currency of the orders.
+
+    Raises:
+        DatabaseError: the warehouse cannot be read
+
+    Example:
+        >>> for row in minidw.report()["top customers"]:
+        ...     print(row["customer_id"], row["lifetime_value"])
+        bob 151.0000
+        ada 115.5000
+    """
     with reading(bind, settings or Settings.from_env()) as conn:
         return {
             "daily revenue": _rows(conn, daily_revenue()),
@@ -87,7 +105,26 @@ def report(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
 
 
 def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, Rows]:
-    """The last batches with their fates, how each mart was built, and what waits, as data."""
+    """The state of the warehouse, as data.
+
+    Args:
+        bind: where to read; nothing: what the settings say
+        settings: those of the environment by default
+
+    Returns:
+        ``batches``: the last ten with their rows by fate, newest first; ``marts``: how each was built last,
+        and why; ``waiting``: batches that are not staged yet and changes that are not built yet. A row is a
+        dict of column name and value.
+
+    Raises:
+        DatabaseError: the warehouse cannot be read
+
+    Example:
+        >>> minidw.load_raw("corrections.csv").loaded.batch_id
+        2
+        >>> minidw.status()["waiting"]
+        [{'batches_to_stage': 1, 'changes_to_build': 0}]
+    """
     batches = (
         select(
             *(

@@ -32,11 +32,26 @@ class Section:
 def write_report(
     path: str | Path = "report.html", bind: Bind = None, *, settings: Settings | None = None
 ) -> Path:
-    """Write the report of the warehouse as one HTML file, and return its path.
+    """Write the report of the warehouse as one HTML file.
 
     The file holds everything it needs: it works without a network, prints, and has the numbers of each chart
-    in a table. All of it is read in one snapshot. Raises SettingsError where the file cannot be written or
-    the library that draws is not installed, DatabaseError where the warehouse cannot be read.
+    in a table. All of it is read in one snapshot.
+
+    Args:
+        path: the file, replaced where it exists; ``report.html`` in the working directory by default
+        bind: where to read; nothing: what the settings say
+        settings: those of the environment by default
+
+    Returns:
+        The path.
+
+    Raises:
+        SettingsError: the file cannot be written, or the library that draws is not installed
+        DatabaseError: the warehouse cannot be read
+
+    Example:
+        >>> minidw.write_report("may.html").read_text()[:15]
+        '<!doctype html>'
     """
     target = Path(path)
     settings = settings or Settings.from_env()
