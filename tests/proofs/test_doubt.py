@@ -40,9 +40,10 @@ def untroubled(over_tcp: URL) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def proxy(direct: Engine) -> Iterator[tuple[Proxy, Engine]]:
+def proxy(over_tcp: URL, direct: Engine) -> Iterator[tuple[Proxy, Engine]]:
     """The proxy, and the warehouse through it."""
-    with proxy_before(direct.url) as (proxy, url):
+    # An engine's URL does not tell the password.
+    with proxy_before(over_tcp.set(database=direct.url.database)) as (proxy, url):
         engine = minidw.create_engine(Settings(url=url))
         yield proxy, engine
         engine.dispose()

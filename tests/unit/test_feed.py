@@ -340,6 +340,7 @@ def test_what_is_packed_under_another_name_is_named(tmp_path: Path) -> None:
         (FILE, "NOT_CSV"),
         (b"", "EMPTY_FILE"),
     ],
+    ids=["cut", "wrong sum", "no gzip within", "twice", "plain", "empty"],
 )
 def test_a_damaged_gz_file_is_refused(tmp_path: Path, content: bytes, code: str) -> None:
     assert refusal(tmp_path / "orders.csv.gz", content).code == code
