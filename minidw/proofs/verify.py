@@ -106,7 +106,7 @@ def verify(
 
         report("raw.orders_all, judged again", 0)
         judge_again(conn, parameters, scope)
-        conn.execute(replay.create_placed())
+        conn.execute(replay.create_fates())
         tables = dict.fromkeys((table for table, _ in comparisons), 0)
         differences = []
         for done, (table, statement) in enumerate(comparisons, start=1):

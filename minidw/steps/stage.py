@@ -208,11 +208,11 @@ def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Re
     judge_again(conn, settings.rules)
     conn.execute(replay.delete_rejected())
     rejected = conn.execute(staging.insert_rejected()).rowcount
-    conn.execute(replay.create_placed())
+    conn.execute(replay.create_fates())
     conn.execute(replay.recount_batches())
     conn.execute(replay.delete_outdated())
     applied = _apply_replay(conn)
-    conn.execute(staging.drop_temporary(replay.placed))
+    conn.execute(staging.drop_temporary(replay.fates))
     batches = conn.execute(update(Batch).where(replay.to_replay).values(rules=rules)).rowcount
     pruned = conn.scalar(select(func.count()).where(Batch.pruned_at.is_not(None))) or 0
     return Replayed(reason, batches, applied.appeared, applied.ceased, rejected, pruned)

@@ -1,6 +1,6 @@
 """What each table must hold, against what it holds: rows that only one side has. Empty is good.
 
-They read ``incoming`` and ``placed``, filled with every batch judged again.
+They read ``incoming`` and ``fates``, filled with every batch judged again.
 """
 
 from functools import cache
@@ -28,7 +28,7 @@ from minidw.schema.vocabulary import FATES, STAGED_COLUMNS
 from minidw.transforms import marts
 from minidw.transforms.constructs import Query, both_ways, in_sample, nfc, trimmed
 from minidw.transforms.parse import Scope
-from minidw.transforms.replay import counted, is_pruned, placed
+from minidw.transforms.replay import counted, fates, is_pruned
 from minidw.transforms.staging import LINE_KEY, ORIGIN, admitted, incoming, totals_of_lines
 
 FIRST_ROWS = 20
@@ -99,8 +99,8 @@ def rejects(scope: Scope) -> Query:
 def lines(scope: Scope) -> Query:
     """Order lines that raw does not lead to, and the other way round."""
     held = _sampled(select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS)), OrderLine, scope)
-    newest = and_(*(placed.c[name] == incoming.c[name] for name in ORIGIN), placed.c.place == 1)
-    due = select(*(incoming.c[name] for name in STAGED_COLUMNS)).join_from(incoming, placed, newest)
+    newest = and_(*(fates.c[name] == incoming.c[name] for name in ORIGIN), fates.c.recency == 1)
+    due = select(*(incoming.c[name] for name in STAGED_COLUMNS)).join_from(incoming, fates, newest)
     return both_ways(held, due, key=LINE_KEY)
 
 

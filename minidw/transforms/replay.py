@@ -36,15 +36,15 @@ from minidw.transforms.constructs import CreateTemporary, in_sample, insert_from
 from minidw.transforms.parse import Scope
 from minidw.transforms.staging import LINE_KEY, ORIGIN, VALUES, admitted, change_of, incoming
 
-placed = table(
-    "orders_placed",
+fates = table(
+    "orders_fates",
     column("batch_id", Integer),
     column("source_row", BigInteger),
     column("fate", Text),
     column("before", Integer),
-    column("place", BigInteger),
+    column("recency", BigInteger),
 )
-"""What became of every admitted row of ``incoming``; ``before``: the batch that delivered its line last."""
+"""What became of every admitted row of ``incoming``: see ``create_fates``."""
 
 to_replay = and_(Batch.staged_at.is_not(None), Batch.pruned_at.is_(None))
 """The batches whose rows can be judged again."""
@@ -68,48 +68,58 @@ def delete_rejected() -> Delete:
     return delete(OrderRejected).where(not_(is_pruned(OrderRejected)))
 
 
-def create_placed() -> CreateTemporary:
-    """Every admitted row of every batch with its ``fate``, and its ``place`` among those that changed a line.
+def create_fates() -> CreateTemporary:
+    """The fate of every admitted row of ``incoming``, as though each batch had been staged in its turn.
 
-    The newest such row, of place 1, is what staging holds of the line.
+    An order line that was delivered four times, at these prices:
+
+    ========  ==========  =====  ==========  ======  =======
+    batch_id  source_row  price  fate        before  recency
+    ========  ==========  =====  ==========  ======  =======
+    1         1           10     inserted            2
+    2         1           12     superseded
+    2         2           11     updated     1       1
+    3         1           11     unchanged   2
+    ========  ==========  =====  ==========  ======  =======
+
+    before: the batch that delivered the line last before this one, superseded rows aside
+    recency: among the rows that changed the line, 1 for the newest: that is what staging holds
     """
     line = [incoming.c[name] for name in LINE_KEY]
-    delivery = [incoming.c[name] for name in ORIGIN]
-    next_batch = func.lead(incoming.c.batch_id).over(partition_by=line, order_by=delivery)
+    origin = [incoming.c[name] for name in ORIGIN]
+    next_batch = func.lead(incoming.c.batch_id).over(partition_by=line, order_by=origin)
     rows = (
         select(
             *(incoming.c[name] for name in STAGED_COLUMNS),
-            (next_batch == incoming.c.batch_id).label("replaced"),
+            func.coalesce(next_batch == incoming.c.batch_id, False).label("superseded"),
         )
         .where(admitted)
         .subquery("rows")
     )
-    replaced = func.coalesce(rows.c.replaced, False)
 
     def before(name: str) -> ColumnElement[Any]:
-        # Superseded rows come before the row that replaces them: they are set apart by the partition.
+        # Of several rows in a batch the last one counts: superseded ones are set apart by the partition.
         return func.lag(rows.c[name]).over(
-            partition_by=[*(rows.c[key] for key in LINE_KEY), replaced], order_by=rows.c.batch_id
+            partition_by=[*(rows.c[key] for key in LINE_KEY), rows.c.superseded], order_by=rows.c.batch_id
         )
 
-    same = and_(*(rows.c[name] == before(name) for name in VALUES))
-    judged_rows = select(
-        *(rows.c[name] for name in (*LINE_KEY, *ORIGIN)),
-        case(
-            (replaced, "superseded"),
-            (before("batch_id").is_(None), "inserted"),
-            (same, "unchanged"),
-            else_="updated",
-        ).label("fate"),
-        before("batch_id").label("before"),
-    ).subquery("fates")
-    changed = judged_rows.c.fate.in_(["inserted", "updated"])
-    place = func.row_number().over(
-        partition_by=[*(judged_rows.c[name] for name in LINE_KEY), changed],
-        order_by=judged_rows.c.batch_id.desc(),
+    fate = case(
+        (rows.c.superseded, "superseded"),
+        (before("batch_id").is_(None), "inserted"),
+        (and_(*(rows.c[name] == before(name) for name in VALUES)), "unchanged"),
+        else_="updated",
     )
-    own = (judged_rows.c[name] for name in (*ORIGIN, "fate", "before"))
-    return CreateTemporary(placed.name, select(*own, case((changed, place)).label("place")))
+    of_rows = select(
+        *(rows.c[name] for name in (*LINE_KEY, *ORIGIN)),
+        fate.label("fate"),
+        before("batch_id").label("before"),
+    ).subquery("of_rows")
+    changed = of_rows.c.fate.in_(["inserted", "updated"])
+    recency = func.row_number().over(
+        partition_by=[*(of_rows.c[name] for name in LINE_KEY), changed], order_by=of_rows.c.batch_id.desc()
+    )
+    columns = (of_rows.c[name] for name in (*ORIGIN, "fate", "before"))
+    return CreateTemporary(fates.name, select(*columns, case((changed, recency)).label("recency")))
 
 
 def counted() -> Subquery:
@@ -130,8 +140,8 @@ def counted() -> Subquery:
         .subquery("batches")
     )
     groups = (
-        select(placed.c.batch_id, placed.c.fate, placed.c.before, func.count().label("rows"))
-        .group_by(placed.c.batch_id, placed.c.fate, placed.c.before)
+        select(fates.c.batch_id, fates.c.fate, fates.c.before, func.count().label("rows"))
+        .group_by(fates.c.batch_id, fates.c.fate, fates.c.before)
         .subquery("groups")
     )
     known = or_(groups.c.fate == "superseded", func.coalesce(groups.c.before, 0) >= batches.c.last_pruned)
@@ -193,7 +203,7 @@ def recount_batches() -> Update:
 
 def delete_outdated() -> Delete:
     """Of the rows of all batches, only the newest change of each order line stays."""
-    newest = select(*(placed.c[name] for name in ORIGIN)).where(placed.c.place == 1).subquery("newest")
+    newest = select(*(fates.c[name] for name in ORIGIN)).where(fates.c.recency == 1).subquery("newest")
     stays = exists().where(*(newest.c[name] == incoming.c[name] for name in ORIGIN))
     return delete(incoming).where(admitted, not_(stays))
 
