@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from minidw.errors import ConnectionLostError as ConnectionLostError
     from minidw.errors import DatabaseError as DatabaseError
     from minidw.errors import DataError as DataError
+    from minidw.errors import DeclarationError as DeclarationError
     from minidw.errors import EmbeddedError as EmbeddedError
     from minidw.errors import MinidwError as MinidwError
     from minidw.errors import SettingsError as SettingsError
@@ -57,13 +58,13 @@ if TYPE_CHECKING:
     from minidw.schema import ProductRevenue as ProductRevenue
     from minidw.schema import Run as Run
     from minidw.schema import all_marts as all_marts
-    from minidw.schema.mart import count as count
-    from minidw.schema.mart import key as key
-    from minidw.schema.mart import largest as largest
-    from minidw.schema.mart import ratio as ratio
-    from minidw.schema.mart import smallest as smallest
-    from minidw.schema.mart import total as total
-    from minidw.schema.mart import value as value
+    from minidw.schema.words import count as count
+    from minidw.schema.words import key as key
+    from minidw.schema.words import largest as largest
+    from minidw.schema.words import ratio as ratio
+    from minidw.schema.words import smallest as smallest
+    from minidw.schema.words import total as total
+    from minidw.schema.words import value as value
     from minidw.settings import Settings as Settings
     from minidw.steps.build import Built as Built
     from minidw.steps.check import Checked as Checked
@@ -89,6 +90,7 @@ MODULES = {
     "DailyRevenue": "schema",
     "DataError": "errors",
     "DatabaseError": "errors",
+    "DeclarationError": "errors",
     "Difference": "proofs.verify",
     "EmbeddedError": "errors",
     "Format": "feed",
@@ -120,24 +122,24 @@ MODULES = {
     "build_marts": "pipeline",
     "build_staging": "pipeline",
     "check_schema": "differences",
-    "count": "schema.mart",
+    "count": "schema.words",
     "create_engine": "engine",
     "downgrade": "migrate",
     "generate_orders": "generate",
-    "key": "schema.mart",
-    "largest": "schema.mart",
+    "key": "schema.words",
+    "largest": "schema.words",
     "load_raw": "pipeline",
     "preview": "proofs.preview",
     "prune": "pipeline",
-    "ratio": "schema.mart",
+    "ratio": "schema.words",
     "report": "reports.data",
     "run": "pipeline",
     "run_checks": "pipeline",
-    "smallest": "schema.mart",
+    "smallest": "schema.words",
     "status": "reports.data",
-    "total": "schema.mart",
+    "total": "schema.words",
     "upgrade": "migrate",
-    "value": "schema.mart",
+    "value": "schema.words",
     "verify": "proofs.verify",
     "why": "proofs.why",
     "write_report": "reports.html",

@@ -51,12 +51,12 @@ def connection(target: Target) -> Iterator[Connection]:
             yield _fit(_joined(target))
     # COPY speaks to the driver itself, whose errors SQLAlchemy does not see.
     except (DBAPIError, psycopg2.Error, PendingRollbackError) as error:
-        if _is_lost(error):
+        if is_lost(error):
             raise ConnectionLostError(
-                f"the connection to the database was lost ({_one_line(error, target)});"
+                f"the connection to the database was lost ({one_line(error, target)});"
                 " what was under way is stored whole or not at all: run it again"
             ) from error
-        raise DatabaseError(_one_line(error, target)) from error
+        raise DatabaseError(one_line(error, target)) from error
 
 
 def _joined(target: Connection | Session) -> Connection:
@@ -102,7 +102,7 @@ def _fit(conn: Connection) -> Connection:
     return conn
 
 
-def _is_lost(error: Exception) -> bool:
+def is_lost(error: Exception) -> bool:
     """Whether the connection broke, as opposed to a statement; not to get one at all is no loss."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated
@@ -113,7 +113,7 @@ def _is_lost(error: Exception) -> bool:
     )
 
 
-def _one_line(error: Exception, target: Target) -> str:
+def one_line(error: Exception, target: Target) -> str:
     """What the server said, and where it lies in something that is not ours, that thing by name."""
     cause: Any = getattr(error, "orig", None) or error
     state = getattr(cause, "pgcode", None)

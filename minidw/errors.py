@@ -21,6 +21,10 @@ class SettingsError(MinidwError):
     """A setting or an argument is wrong or missing; the text names it."""
 
 
+class DeclarationError(MinidwError, TypeError):
+    """A mart is declared in a way that cannot be computed exactly; the text names class and column."""
+
+
 class DatabaseError(MinidwError):
     """The database cannot be reached or used: no server, wrong version, no permission."""
 

@@ -23,6 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="the server of the tests: embedded 18, the same on 16, or 18 over TCP with a password",
     )
     parser.addoption("--proof", type=int, default=1000, help="batches of the slow proof of exactness")
+    parser.addoption("--proof-marts", type=int, default=500, help="marts of the slow proof of own marts")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -5,18 +5,32 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, TableClause, and_, case, column, func, or_, select, table
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    Numeric,
+    TableClause,
+    and_,
+    case,
+    column,
+    func,
+    or_,
+    select,
+    table,
+)
 
 from minidw.database import transaction
 from minidw.engine import Bind
 from minidw.feed.format import Format
 from minidw.feed.survey import Feed
 from minidw.pipeline import Result, all_steps, surveyed
-from minidw.schema.mart import Mart, Role
+from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts
+from minidw.schema.words import Role
 from minidw.settings import Settings
 from minidw.transforms.constructs import CreateTemporary, Query
-from minidw.transforms.marts import keys, measures, named
+from minidw.transforms.values import keys, measures, named
 
 
 @dataclass(frozen=True)
@@ -94,8 +108,8 @@ def changed_rows(mart: type[Mart]) -> Query:
     grain, columns = keys(mart), list(measures(mart))
     values = [name for name in columns if name not in grain]
     same_key = and_(*(before.c[name] == after.c[name] for name in grain))
-    amount = (named(mart, Role.TOTAL) or values)[0]
-    size = func.abs(func.coalesce(after.c[amount], 0) - func.coalesce(before.c[amount], 0))
+    amounts = [name for name in (*named(mart, Role.TOTAL), *values) if _is_number(after.c[name])]
+    size = [func.abs(func.coalesce(after.c[name], 0) - func.coalesce(before.c[name], 0)) for name in amounts]
     gained, lost = before.c[grain[0]].is_(None), after.c[grain[0]].is_(None)
     return (
         select(
@@ -105,9 +119,16 @@ def changed_rows(mart: type[Mart]) -> Query:
             *(after.c[name].label(f"after_{name}") for name in values),
         )
         .join_from(before, after, same_key, full=True)
-        .where(or_(gained, lost, *(before.c[name] != after.c[name] for name in values)))
-        .order_by(size.desc(), *(func.coalesce(after.c[name], before.c[name]) for name in grain))
+        .where(or_(gained, lost, *(before.c[name].is_distinct_from(after.c[name]) for name in values)))
+        .order_by(
+            *(change.desc() for change in size[:1]),
+            *(func.coalesce(after.c[name], before.c[name]) for name in grain),
+        )
     )
+
+
+def _is_number(column: ColumnElement[Any]) -> bool:
+    return isinstance(column.type, Integer | Numeric)
 
 
 def _preview_mart(conn: Connection, mart: type[Mart], rows: int | None) -> MartPreview:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sqlalchemy import cast, literal, select
+from sqlalchemy import ColumnElement, cast, exists, literal, select, true
 
 from minidw.database import reading
 from minidw.engine import Bind
@@ -15,7 +15,8 @@ from minidw.schema.staging import OrderLine
 from minidw.schema.vocabulary import FEED_COLUMNS, STAGED_COLUMNS
 from minidw.settings import Settings
 from minidw.transforms.constructs import Query
-from minidw.transforms.marts import is_derived, keys, measures
+from minidw.transforms.marts import query
+from minidw.transforms.values import is_derived, key_of_source, keys, value_of
 
 
 def why(
@@ -48,7 +49,16 @@ def _can_be_stored(text: str) -> bool:
 
 def lines_behind(mart: type[Mart], key: tuple[object, ...]) -> Query:
     """The order lines that count towards the row of the key, with their raw rows and batches."""
-    while is_derived(mart) and issubclass(mart.source, Mart):
+    of_key: dict[str, ColumnElement[Any]] = {
+        name: cast(literal(str(value)), mart.__table__.c[name].type)
+        for name, value in zip(keys(mart), key, strict=True)
+    }
+    there: ColumnElement[bool] = true()
+    if is_derived(mart):
+        due = query(mart).subquery()
+        there = exists().where(*(due.c[name] == value for name, value in of_key.items()))
+    while issubclass(mart.source, Mart):
+        of_key = {theirs: of_key[ours] for ours, theirs in key_of_source(mart).items()}
         mart = mart.source
     statement = (
         select(
@@ -69,10 +79,6 @@ def lines_behind(mart: type[Mart], key: tuple[object, ...]) -> Query:
     )
     if mart.condition is not None:
         statement = statement.where(mart.condition(OrderLine))
-    for name, value in zip(keys(mart), key, strict=True):
-        expression = measures(mart)[name].expression
-        assert expression is not None
-        statement = statement.where(
-            expression(OrderLine) == cast(literal(str(value)), mart.__table__.c[name].type)
-        )
-    return statement
+    return statement.where(
+        there, *(value_of(mart, name, OrderLine) == value for name, value in of_key.items())
+    )

@@ -31,19 +31,21 @@ Day = Annotated[date, mapped_column(Date)]
 Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 
 
-class Base(DeclarativeBase):
-    """Base of every table.
-
-    A class docstring is the documentation of its table: the first sentences say what a row is,
+class Documented:
+    """A class docstring is the documentation of its table: the first sentences say what a row is,
     and each ``name: text`` line describes a column. Both become comments in the database.
     """
-
-    metadata = MetaData(naming_convention=naming_convention)
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "__table__" in cls.__dict__:
-            comment_from_docstrings(cls, cast("Table", cls.__table__))
+            comment_from_docstrings(cls, cast("Table", cls.__dict__["__table__"]))
+
+
+class Base(Documented, DeclarativeBase):
+    """Base of every table but the marts, which have a base of their own on the same metadata."""
+
+    metadata = MetaData(naming_convention=naming_convention)
 
 
 def comment_from_docstrings(cls: type, table: Table) -> None:
@@ -55,4 +57,4 @@ def comment_from_docstrings(cls: type, table: Table) -> None:
                 table.columns[name].comment = " ".join(description.split())
         if owner is cls:
             grain = re.split(r"\n(?=\w+: )", text)[0]
-            table.comment = " ".join(grain.split())
+            table.comment = " ".join(grain.split()) or None

@@ -1,97 +1,63 @@
-"""The words in which a mart is declared: its columns say how they are computed."""
+"""The base of the marts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-from typing import Any, ClassVar
+from decimal import Decimal
+from typing import Any, ClassVar, cast
 
-from sqlalchemy import ColumnElement, Computed, Text, bindparam
-from sqlalchemy.orm import MappedColumn, mapped_column
+from sqlalchemy import BigInteger, ColumnElement, Numeric, Table, Text
+from sqlalchemy.orm import DeclarativeBase
 
-from minidw.schema.base import Base
+from minidw.errors import DeclarationError, printable
+from minidw.schema.base import Base, Documented
+from minidw.schema.declaration import check_class, check_columns, settle_ratios
 from minidw.schema.staging import OrderLine
+from minidw.schema.words import counts_as_revenue
 
 
-class Role(Enum):
-    """What a column of a mart is to the kernel."""
+class Mart(Documented, DeclarativeBase):
+    """Base of the marts: the table of a query over ``source``, limited by ``condition``.
 
-    KEY = "key"
-    TOTAL = "total"
-    COUNT = "count"
-    SMALLEST = "smallest"
-    LARGEST = "largest"
-    VALUE = "value"
+    ``source`` is the order lines, or another mart, of which the mart then has one row per row.
+    ``condition`` takes a row of the source; by default the order lines that count as revenue, and every
+    row of a mart. A whole number is BIGINT, a ``Decimal`` has four decimals. Raises DeclarationError
+    where what is declared could not be computed exactly.
 
+    Example::
 
-@dataclass(frozen=True)
-class Measure:
-    """How a column of a mart is computed from a row of its source."""
+        class DailyUnits(Mart):
+            \"\"\"Units sold per day. One row per day.\"\"\"
 
-    role: Role
-    expression: Callable[[Any], ColumnElement[Any]] | None = None
+            __tablename__ = "daily_units"
 
+            day: Mapped[date] = key(lambda line: line.order_timestamp)
+            units: Mapped[int] = total(lambda line: line.quantity)
+            order_lines: Mapped[int] = count()
+    """
 
-Expression = Callable[[Any], ColumnElement[Any]]
-
-
-def key(expression: Expression) -> MappedColumn[Any]:
-    """A column of the grain: the mart has one row per distinct key."""
-    return mapped_column(primary_key=True, info={"measure": Measure(Role.KEY, expression)})
-
-
-def total(expression: Expression) -> MappedColumn[Any]:
-    """The sum of an expression; a change is added with its sign."""
-    return mapped_column(info={"measure": Measure(Role.TOTAL, expression)})
-
-
-def count() -> MappedColumn[Any]:
-    """The number of order lines; a key whose count falls to zero loses its row."""
-    return mapped_column(info={"measure": Measure(Role.COUNT)})
-
-
-def smallest(expression: Expression) -> MappedColumn[Any]:
-    """The minimum of an expression; aggregated again for keys that lost a row."""
-    return mapped_column(info={"measure": Measure(Role.SMALLEST, expression)})
-
-
-def largest(expression: Expression) -> MappedColumn[Any]:
-    """The maximum of an expression; aggregated again for keys that lost a row."""
-    return mapped_column(info={"measure": Measure(Role.LARGEST, expression)})
-
-
-def value(expression: Expression) -> MappedColumn[Any]:
-    """A column of a mart with one row per row of its source, computed from that row alone."""
-    return mapped_column(info={"measure": Measure(Role.VALUE, expression)})
-
-
-def ratio(numerator: str, denominator: str) -> MappedColumn[Any]:
-    """One column of the mart over another, derived by the database itself."""
-    return mapped_column(Computed(f"{numerator} / {denominator}", persisted=True))
-
-
-def rule(name: str, type_: Any, *, many: bool = False) -> ColumnElement[Any]:
-    """A parameter whose value comes from the settings when the statement is executed."""
-    return bindparam(name, type_=type_, expanding=many)
-
-
-def counts_as_revenue(line: Any) -> ColumnElement[bool]:
-    """The order lines of the marts: those whose status is one of ``REVENUE_STATUSES``."""
-    condition: ColumnElement[bool] = line.status.in_(rule("revenue_statuses", Text, many=True))
-    return condition
-
-
-class Mart(Base):
-    """Base of the marts: the table of a query over ``source``, limited by ``condition``."""
-
-    __abstract__ = True
+    metadata = Base.metadata
+    type_annotation_map = {int: BigInteger(), Decimal: Numeric(38, 4), str: Text()}
     # Half of each page stays free: a changed row finds its place beside the old one, and no index is touched.
     __table_args__: Any = {"schema": "mart", "postgresql_with": {"fillfactor": 50}}
 
-    source: ClassVar[type[Base]] = OrderLine
+    source: ClassVar[type[DeclarativeBase]] = OrderLine
     condition: ClassVar[Callable[[Any], ColumnElement[bool]] | None] = counts_as_revenue
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        roles = [column.info["measure"].role for column in cls.__table__.c if "measure" in column.info]
-        if not issubclass(cls.source, Mart) and roles.count(Role.COUNT) != 1:
-            raise TypeError(f"{cls.__name__} needs one count(): it tells when the last line of a key is gone")
+        if cls.__dict__.get("__abstract__"):
+            super().__init_subclass__(**kwargs)
+            return
+        check_class(cls)
+        try:
+            super().__init_subclass__(**kwargs)
+        except Exception as error:
+            text = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise DeclarationError(f"{cls.__name__}: {printable(text)}") from error
+        if cls.condition is counts_as_revenue and cls.source is not OrderLine:
+            cls.condition = None
+        try:
+            check_columns(cls)
+            settle_ratios(cls)
+        except DeclarationError:
+            # As if it had never been declared: a corrected class may take its place.
+            cls.metadata.remove(cast("Table", cls.__table__))
+            raise

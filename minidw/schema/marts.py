@@ -1,12 +1,14 @@
 """The marts of minidw: one class each."""
 
+from collections.abc import Iterator
 from datetime import date
 
 from sqlalchemy import Date, Numeric, case, cast
 from sqlalchemy.orm import Mapped
 
 from minidw.schema.base import Code, Count, Money, UtcTime
-from minidw.schema.mart import Mart, count, key, largest, ratio, rule, smallest, total, value
+from minidw.schema.mart import Mart
+from minidw.schema.words import count, key, largest, ratio, rule, smallest, total, value
 
 
 class DailyRevenue(Mart):
@@ -74,7 +76,6 @@ class CustomerSegments(Mart):
 
     __tablename__ = "customer_segments"
     source = CustomerLtv
-    condition = None
 
     customer_id: Mapped[Code] = key(lambda customer: customer.customer_id)
     lifetime_value: Mapped[Money] = value(lambda customer: customer.lifetime_value)
@@ -90,4 +91,11 @@ class CustomerSegments(Mart):
 
 def all_marts() -> tuple[type[Mart], ...]:
     """Every mart, in the order of declaration: a mart comes after its source."""
-    return tuple(Mart.__subclasses__())
+    declared = {mart.__table__: mart for mart in _below(Mart) if "__table__" in mart.__dict__}
+    return tuple(declared[table] for table in Mart.metadata.tables.values() if table in declared)
+
+
+def _below(mart: type[Mart]) -> Iterator[type[Mart]]:
+    for found in mart.__subclasses__():
+        yield found
+        yield from _below(found)

@@ -27,16 +27,17 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from minidw.schema.ledger import Batch
-from minidw.schema.mart import Mart, Measure, counts_as_revenue, rule
+from minidw.schema.mart import Mart
 from minidw.schema.marts import CustomerSegments, all_marts
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import SEGMENTS
+from minidw.schema.words import Role, counts_as_revenue, rule
 from minidw.settings import Settings
 from minidw.transforms.constructs import Query, both_ways, trimmed
-from minidw.transforms.marts import is_derived, measures
 from minidw.transforms.replay import is_pruned
 from minidw.transforms.staging import totals_of_lines
+from minidw.transforms.values import is_derived, measures, value_of
 
 SAMPLES = 5
 
@@ -228,22 +229,22 @@ def totals_differing() -> Query:
     totals = [
         compared(mart, name, control, counts_as_revenue(OrderTotal) if mart.condition else true())
         for mart in all_marts()
-        for name, measure in measures(mart).items()
-        if (control := _control_total(mart, measure)) is not None
+        for name in measures(mart)
+        if (control := _control_total(mart, name)) is not None
     ]
     both = union_all(*totals, segments).subquery("both")
     return select(both).where(both.c.in_mart != both.c.in_source)
 
 
-def _control_total(mart: type[Mart], measure: Measure) -> InstrumentedAttribute[Any] | None:
+def _control_total(mart: type[Mart], name: str) -> InstrumentedAttribute[Any] | None:
     """The control total that a column of a mart must add up to, where there is one."""
     if is_derived(mart) or mart.condition not in (None, counts_as_revenue):
         return None
-    match measure.role.value:
-        case "count":
+    match measures(mart)[name].role:
+        case Role.COUNT:
             return OrderTotal.order_lines
-        case "total" if measure.expression is not None:
-            summed: Any = measure.expression(OrderLine)
+        case Role.TOTAL:
+            summed: Any = value_of(mart, name, OrderLine)
             if summed is OrderLine.total_amount:
                 return OrderTotal.total_amount
             if summed is OrderLine.quantity:

@@ -30,6 +30,7 @@ from minidw.transforms.constructs import Query, both_ways, in_sample, nfc, trimm
 from minidw.transforms.parse import Scope
 from minidw.transforms.replay import counted, fates, is_pruned
 from minidw.transforms.staging import LINE_KEY, ORIGIN, admitted, incoming, totals_of_lines
+from minidw.transforms.values import is_derived
 
 FIRST_ROWS = 20
 
@@ -122,7 +123,7 @@ def changes(scope: Scope, *, filled: bool) -> list[Query]:
 
 def mart(mart: type[Mart], scope: Scope, *, built: bool, changes: bool) -> Query:
     """Rows of a mart that its query did not give when it was built last, and the other way round."""
-    lines = lines_as_built() if changes and not marts.is_derived(mart) else mart.source
+    lines = lines_as_built() if changes and not is_derived(mart) else mart.source
     return marts.difference(mart, scope, source=lines, empty=not built)
 
 

@@ -18,8 +18,8 @@ from sqlalchemy import (
     select,
 )
 
-from minidw.schema.mart import rule
 from minidw.schema.vocabulary import STAGED_COLUMNS, STATUSES
+from minidw.schema.words import rule
 from minidw.transforms.constructs import Query, ascii_lower, codes_where, digest, trimmed, without
 from minidw.transforms.parse import DIGITS, Scope, has_decimal_shape, has_integer_shape, parsed, unsigned
 

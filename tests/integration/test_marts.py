@@ -21,7 +21,8 @@ from minidw.schema import (
     all_marts,
 )
 from minidw.settings import Settings
-from minidw.transforms.marts import difference, fingerprint, full_build, incremental_build, query
+from minidw.transforms.incremental import incremental_build
+from minidw.transforms.marts import difference, fingerprint, full_build, query
 
 RULES = Settings().rules
 
@@ -176,7 +177,7 @@ def test_difference_shows_both_sides(conn: Connection) -> None:
 UNCOUNTED = """
 from sqlalchemy.orm import Mapped
 from minidw.schema.base import Code
-from minidw.schema.mart import Mart, key
+from minidw import Mart, key
 
 class Uncounted(Mart):
     __tablename__ = "uncounted"
@@ -187,7 +188,7 @@ class Uncounted(Mart):
 def test_a_mart_without_a_count_is_refused_where_it_is_declared() -> None:
     # In a process of its own: a class cannot be taken back.
     done = subprocess.run([sys.executable, "-c", UNCOUNTED], capture_output=True, text=True, check=False)
-    assert "TypeError: Uncounted needs one count()" in done.stderr
+    assert "DeclarationError: Uncounted: it needs one count()" in done.stderr
 
 
 def test_a_fingerprint_follows_the_rules_that_the_mart_uses() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection, select
 
 from minidw.schema import Mart
-from minidw.transforms.marts import measures
+from minidw.transforms.values import measures
 from tests.support.model import Row
 
 COLUMNS = ("order_id", "line_number", "order_timestamp", "customer_id", "product_id", "category", "price",

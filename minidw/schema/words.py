@@ -1,0 +1,100 @@
+"""The words in which a mart is declared: each column says how it is computed."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import BindParameter, ColumnElement, Computed, Text
+from sqlalchemy.orm import MappedColumn, mapped_column
+
+Expression = Callable[[Any], Any]
+"""From a row of the source to a value: an expression of SQLAlchemy over the columns of that row alone."""
+
+
+class Role(Enum):
+    """What a column of a mart is to the kernel."""
+
+    KEY = "key"
+    TOTAL = "total"
+    COUNT = "count"
+    SMALLEST = "smallest"
+    LARGEST = "largest"
+    VALUE = "value"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """How a column of a mart is computed from a row of its source."""
+
+    role: Role
+    expression: Expression | None = None
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One column of a mart over another."""
+
+    numerator: str
+    denominator: str
+
+
+def key(expression: Expression) -> MappedColumn[Any]:
+    """A column of the grain: the mart has one row per distinct key. It cannot be NULL."""
+    return mapped_column(primary_key=True, info={"measure": Measure(Role.KEY, expression)})
+
+
+def total(expression: Expression) -> MappedColumn[Any]:
+    """The sum of an expression; a change is added with its sign.
+
+    The value of each order line is brought to the column's type before it is added, so the sum does not
+    depend on what came together. NULL adds nothing: a key without any value has 0, or NULL where the
+    column may be NULL.
+    """
+    return mapped_column(info={"measure": Measure(Role.TOTAL, expression)})
+
+
+def count() -> MappedColumn[Any]:
+    """The number of order lines; a key whose count falls to zero loses its row."""
+    return mapped_column(info={"measure": Measure(Role.COUNT)})
+
+
+def smallest(expression: Expression) -> MappedColumn[Any]:
+    """The minimum of an expression; aggregated again for keys that lost a row."""
+    return mapped_column(info={"measure": Measure(Role.SMALLEST, expression)})
+
+
+def largest(expression: Expression) -> MappedColumn[Any]:
+    """The maximum of an expression; aggregated again for keys that lost a row."""
+    return mapped_column(info={"measure": Measure(Role.LARGEST, expression)})
+
+
+def value(expression: Expression) -> MappedColumn[Any]:
+    """A column of a mart with one row per row of its source, computed from that row alone."""
+    return mapped_column(info={"measure": Measure(Role.VALUE, expression)})
+
+
+def ratio(numerator: str, denominator: str) -> MappedColumn[Any]:
+    """One column of the mart over another, derived by the database itself.
+
+    NULL where the denominator is 0, so the column must allow NULL, unless the denominator is the count.
+    """
+    # What the database divides is settled with the class, where the two columns are known.
+    return mapped_column(Computed("NULL", persisted=True), info={"ratio": Ratio(numerator, denominator)})
+
+
+class Rule(BindParameter[Any]):
+    """A parameter that the settings bind."""
+
+    inherit_cache = True
+
+
+def rule(name: str, type_: Any, *, many: bool = False) -> ColumnElement[Any]:
+    """A parameter whose value comes from the settings when the statement is executed."""
+    return Rule(name, type_=type_, required=True, expanding=many)
+
+
+def counts_as_revenue(line: Any) -> ColumnElement[bool]:
+    """The order lines of the marts: those whose status is one of ``REVENUE_STATUSES``."""
+    condition: ColumnElement[bool] = line.status.in_(rule("revenue_statuses", Text, many=True))
+    return condition
