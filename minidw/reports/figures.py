@@ -34,8 +34,8 @@ from minidw.schema import (
     ProductRevenue,
     Run,
 )
-from minidw.schema.mart import counts_as_revenue
 from minidw.schema.vocabulary import FATES, SEGMENTS
+from minidw.schema.words import counts_as_revenue
 from minidw.transforms.constructs import CreateTemporary, Query
 
 Rows = list[dict[str, Any]]

@@ -80,6 +80,7 @@ def prove(engine: Engine, directory: Path, specs: list[random_marts.Spec], batch
                 # Two stages in one build: lines that came and went without any mart having seen them.
                 minidw.load_raw(path, conn, force=True, settings=IN_FORCE)
                 minidw.build_staging(conn, settings=IN_FORCE)
+                assert minidw.verify(conn, settings=IN_FORCE).differences == []
                 minidw.build_marts(conn, settings=IN_FORCE)
             else:
                 minidw.run(path, conn, force=True, settings=IN_FORCE)
