@@ -21,15 +21,16 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 
 @contextmanager
-def bound(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterator[Target]:
+def bound(bind: Bind, settings: Settings, *, create: bool = False, wait: bool = True) -> Iterator[Target]:
     """The caller's own bind, or an engine on the database of the settings for as long as it is needed.
 
-    The embedded database belongs to minidw alone and is always migrated; a server is migrated on request.
+    ``create``: where there is no embedded warehouse yet it is made; what only reads makes none. The embedded
+    database belongs to minidw alone and is always migrated; a server is migrated on request.
     """
     if bind is not None:
         yield target_of(bind)
         return
-    engine = create_engine(settings)
+    engine = create_engine(settings, create=create)
     try:
         if settings.url is None:
             upgrade(engine, wait=wait, settings=settings)

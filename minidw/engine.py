@@ -5,7 +5,6 @@ import ipaddress
 import os
 import sys
 import weakref
-from pathlib import Path
 from typing import Any
 
 import psycopg2
@@ -17,7 +16,6 @@ from sqlalchemy.orm import Session, scoped_session
 from minidw.address import DRIVER, checked, hidden, shown, without_secrets
 from minidw.errors import SettingsError
 from minidw.settings import Settings
-from minidw.upwards import find_upwards
 
 Target = Engine | Connection | Session
 """Where a function works: an engine, or the caller's open transaction."""
@@ -26,12 +24,15 @@ Bind = Target | scoped_session[Any] | None
 """The same, or the Session of a registry; nothing: the settings decide."""
 
 
-def create_engine(settings: Settings | None = None) -> Engine:
+def create_engine(settings: Settings | None = None, *, create: bool = True) -> Engine:
     """An engine on the database of the settings; starts the embedded PostgreSQL where they name no other.
 
-    The embedded server runs for as long as some process holds such an engine. Its sessions have the
-    ``search_path`` pg_catalog: name a table with its schema. The engine's ``url`` is what may be shown of
-    it; passwords and the like stay with the connections. Raises DatabaseError.
+    The embedded server is that of the nearest ``.minidw``, in the working directory or above it, and runs
+    for as long as some process holds such an engine. Where there is none yet, one is made here; where
+    ``create`` is false that is an error instead, which says where it was looked for.
+
+    The sessions of the engine have the ``search_path`` pg_catalog: name a table with its schema. Its ``url``
+    is what may be shown of it; passwords and the like stay with the connections. Raises DatabaseError.
     """
     settings = settings or Settings.from_env()
     server = None
@@ -39,7 +40,7 @@ def create_engine(settings: Settings | None = None) -> Engine:
     if url is None:
         from minidw.embedded import cluster
 
-        server = cluster.start(settings.home or find_upwards(".minidw") or Path(".minidw"))
+        server = cluster.start(settings.home, create=create)
         url = server.url
     url = checked("the URL", url.set(drivername=DRIVER) if url.drivername == "postgresql" else url)
     try:

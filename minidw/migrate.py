@@ -39,7 +39,7 @@ def upgrade(
     Safe to call from several processes and threads at once; in a process one upgrade works at a time.
     Raises DatabaseError, or WarehouseBusyError where ``wait`` is false and another runner is at work.
     """
-    with _opened(bind, settings) as conn:
+    with _opened(bind, settings, create=True) as conn:
         if revision != "head" or current(conn) != heads():
             _migrate(conn, "upgrade", revision, wait=wait)
 
@@ -57,11 +57,11 @@ def downgrade(
 
 
 @contextmanager
-def _opened(bind: Bind, settings: Settings | None) -> Iterator[Connection]:
+def _opened(bind: Bind, settings: Settings | None, *, create: bool = False) -> Iterator[Connection]:
     """A connection in a transaction, which is committed at the end unless it is the caller's own."""
     if bind is None:
         # Not ``bound``: that upgrades the embedded database first.
-        engine = create_engine(settings)
+        engine = create_engine(settings, create=create)
         try:
             with _opened(engine, settings) as conn:
                 yield conn

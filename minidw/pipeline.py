@@ -103,7 +103,7 @@ def run(
     def work(conn: Connection, result: Result) -> None:
         all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
 
-    return _attempt("run", work, bind, settings, wait=wait, file=feed.name)
+    return _attempt("run", work, bind, settings, create=True, wait=wait, file=feed.name)
 
 
 def load_raw(
@@ -125,7 +125,7 @@ def load_raw(
         with result.step("load"):
             result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
 
-    return _attempt("load", work, bind, settings, wait=wait, file=feed.name)
+    return _attempt("load", work, bind, settings, create=True, wait=wait, file=feed.name)
 
 
 def build_staging(
@@ -232,6 +232,7 @@ def _attempt(
     bind: Bind,
     settings: Settings,
     *,
+    create: bool = False,
     wait: bool,
     file: str | None = None,
 ) -> Result:
@@ -247,7 +248,7 @@ def _attempt(
         "started_at": datetime.now(UTC),
     }
     at_commit = False
-    with bound(bind, settings) as target:
+    with bound(bind, settings, create=create) as target:
         try:
             with transaction(target, settings, wait=wait) as conn:
                 work(conn, result)

@@ -46,7 +46,7 @@ def add_url(commands: Commands) -> None:
 def migrate(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    engine = minidw.create_engine()
+    engine = minidw.create_engine(create=not (arguments.check or arguments.down))
     try:
         if arguments.check:
             notes = minidw.check_schema(engine)
@@ -104,7 +104,7 @@ def url(arguments: argparse.Namespace, output: Output) -> int:
     from minidw.settings import Settings
 
     settings = Settings.from_env()
-    url = (settings.url or create_engine(settings).url).set(drivername="postgresql")
+    url = (settings.url or create_engine(settings, create=False).url).set(drivername="postgresql")
     if not arguments.password:
         url = shown(url).set(password=url.password)
     output.say(url.render_as_string(hide_password=not arguments.password))
@@ -120,7 +120,7 @@ def psql(arguments: argparse.Namespace, output: Output) -> int:
     from minidw.settings import Settings
 
     settings = Settings.from_env()
-    engine = create_engine(settings)
+    engine = create_engine(settings, create=False)
     program = shutil.which("psql") if settings.url is not None else None
     url = settings.url or engine.url
     # In the environment, where only its owner can read it, not among the arguments.

@@ -22,7 +22,7 @@ def everything(_: argparse.Namespace, output: Output) -> int:
     from minidw.settings import Settings
 
     settings = Settings.from_env()
-    with bound(None, settings) as engine:
+    with bound(None, settings, create=True) as engine:
         if settings.url is not None:
             minidw.upgrade(engine, settings=settings)
         path = minidw.generate_orders(day=next_day(FEED_DIRECTORY, datetime.now(UTC).date()))

@@ -19,16 +19,11 @@ if TYPE_CHECKING or sys.platform != "win32":
 
 
 SYSTEM_HOME = Path("/var/lib/minidw")
+"""Where root puts what its own directories would close to the server's account."""
 
 
-def account_for(home: Path) -> "pwd.struct_passwd | None":
-    """The account that runs the server where root asks: PostgreSQL refuses to run as root."""
-    if os.geteuid() != 0:
-        return None
-    with suppress(OSError, KeyError):
-        owner = pwd.getpwuid((home / "pgdata").stat().st_uid)
-        if owner.pw_uid != 0:
-            return owner
+def chosen_account() -> "pwd.struct_passwd":
+    """The account that is to run a new server where root asks: PostgreSQL refuses to run as root."""
     for name in ("postgres", "nobody"):
         with suppress(KeyError):
             return pwd.getpwnam(name)
@@ -37,27 +32,22 @@ def account_for(home: Path) -> "pwd.struct_passwd | None":
     )
 
 
-def place(home: Path, account: "pwd.struct_passwd | None") -> Path:
-    """The home itself, or where the server's account cannot reach it, a directory of the system."""
-    home = home.absolute()
-    if account and not can_reach(home, account):
-        digest = hashlib.sha256(os.fsencode(home)).hexdigest()[:12]
-        home = SYSTEM_HOME / f"{home.parent.name}-{digest}"
-    if not home.is_dir():
-        home.mkdir(parents=True, exist_ok=True)
-        # Its own account passes through; what is inside, locks and log too, is closed to everybody else.
-        os.chown(home, -1, account.pw_gid if account else -1)
-        home.chmod(0o710 if account else 0o700)
-    return home
+def own_name() -> str:
+    """The name of our own account, without which PostgreSQL does not start."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        raise EmbeddedError(
+            f"user id {os.geteuid()} has no account here, and without one PostgreSQL does not run;"
+            " set DATABASE_URL"
+        ) from None
 
 
-def reachable(binaries: Path, account: "pwd.struct_passwd | None") -> Path:
-    """The binaries, or a copy where the server's account cannot reach them."""
-    if account is None or can_reach(binaries / "postgres", account):
-        return binaries
+def copy_binaries(binaries: Path, account: "pwd.struct_passwd") -> Path:
+    """A copy of the binaries that every account can reach, made once; returns its ``bin``."""
     digest = hashlib.sha256((binaries / "postgres").read_bytes()).hexdigest()[:12]
     copy = SYSTEM_HOME / f"postgresql-{digest}"
-    SYSTEM_HOME.mkdir(parents=True, exist_ok=True)
+    make_open(SYSTEM_HOME)
     with locked(SYSTEM_HOME / "copy.lock"):
         if not copy.exists():
             print(
@@ -71,20 +61,41 @@ def reachable(binaries: Path, account: "pwd.struct_passwd | None") -> Path:
             shutil.copytree(package, new / package.name, symlinks=True)
             if libraries.exists():
                 shutil.copytree(libraries, new / libraries.name, symlinks=True)
-            new.chmod(0o755)
+            for path in (new, *new.rglob("*")):
+                # What was installed under a umask of 077 is closed.
+                if not path.is_symlink():
+                    path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
             new.rename(copy)
     return copy / binaries.relative_to(binaries.parents[2])
 
 
 def can_reach(path: Path, account: "pwd.struct_passwd") -> bool:
     """Whether the account may pass through every directory of the path that exists."""
-    for part in (path, *path.parents):
+    return closed_part(path, account) is None
+
+
+def closed_part(path: Path, account: "pwd.struct_passwd") -> Path | None:
+    """The first directory of the path through which the account may not pass."""
+    for part in (*reversed(path.parents), path):
         with suppress(FileNotFoundError):
             status = part.stat()
             owner, group = status.st_uid == account.pw_uid, status.st_gid == account.pw_gid
             if not status.st_mode & (0o100 if owner else 0o010 if group else 0o001):
-                return False
-    return True
+                return part
+    return None
+
+
+def make_open(directory: Path) -> None:
+    """A directory that everybody may pass through, whatever the umask."""
+    if not directory.is_dir():
+        directory.mkdir(parents=True, exist_ok=True)
+        directory.chmod(0o755)
+
+
+def make_passable(directory: Path, account: "pwd.struct_passwd") -> None:
+    """Let the account through a directory that we made; what is inside is closed to everybody else."""
+    os.chown(directory, -1, account.pw_gid)
+    directory.chmod(0o710)
 
 
 def process_options(account: "pwd.struct_passwd | None") -> dict[str, Any]:
@@ -100,8 +111,17 @@ def process_options(account: "pwd.struct_passwd | None") -> dict[str, Any]:
 
 
 def open_private(path: Path) -> BinaryIO:
-    """A file that nobody else may open: who can open a lock can hold it."""
-    return open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600))
+    """A file that nobody else may open: who can open a lock can hold it. A link is not followed."""
+    return open(path, "ab", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW, 0o600))
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a small file of our own in one step: it is there whole or not at all."""
+    new = path.with_name(f"{path.name}.new")
+    new.unlink(missing_ok=True)
+    with open_private(new) as file:
+        file.write(content)
+    new.rename(path)
 
 
 @contextmanager

