@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from minidw.reports.data import report as report
     from minidw.reports.data import status as status
     from minidw.reports.html import write_report as write_report
+    from minidw.reports.rejects import Reject as Reject
+    from minidw.reports.rejects import rejects as rejects
     from minidw.schema import Base as Base
     from minidw.schema import Batch as Batch
     from minidw.schema import CheckResult as CheckResult
@@ -68,10 +70,12 @@ if TYPE_CHECKING:
     from minidw.settings import Settings as Settings
     from minidw.steps.build import Built as Built
     from minidw.steps.check import Checked as Checked
+    from minidw.steps.examples import Example as Example
     from minidw.steps.load import Loaded as Loaded
     from minidw.steps.prune import Pruned as Pruned
     from minidw.steps.stage import Replayed as Replayed
     from minidw.steps.stage import Staged as Staged
+    from minidw.transforms.reasons import Fault as Fault
 
     __version__: str
 
@@ -93,6 +97,8 @@ MODULES = {
     "DeclarationError": "errors",
     "Difference": "proofs.verify",
     "EmbeddedError": "errors",
+    "Example": "steps.examples",
+    "Fault": "transforms.reasons",
     "Format": "feed",
     "LineMalformed": "schema",
     "Loaded": "steps.load",
@@ -109,6 +115,7 @@ MODULES = {
     "Preview": "proofs.preview",
     "ProductRevenue": "schema",
     "Pruned": "steps.prune",
+    "Reject": "reports.rejects",
     "Replayed": "steps.stage",
     "Result": "pipeline",
     "RowChange": "proofs.preview",
@@ -132,6 +139,7 @@ MODULES = {
     "preview": "proofs.preview",
     "prune": "pipeline",
     "ratio": "schema.words",
+    "rejects": "reports.rejects",
     "report": "reports.data",
     "run": "pipeline",
     "run_checks": "pipeline",

@@ -1,5 +1,8 @@
 """Everything minidw raises on purpose. Each error is one clear line and knows its exit code."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 
 class MinidwError(Exception):
     """Base of all errors a caller may want to catch; its text is one line, fit to print.
@@ -54,6 +57,8 @@ class BadFileError(DataError):
     code: what is wrong, stable and meant for programs; docs/bad-input.md lists them
     message: the same in words, and what to do
     line: physical line of the file, counted from 1; None where the fault is not in a line
+    examples: rows to look at, one for each reason, where too many were rejected: row, column, value, what is
+        allowed
 
     Example:
         >>> try:
@@ -65,11 +70,20 @@ class BadFileError(DataError):
         3 UNTERMINATED_QUOTE
     """
 
-    def __init__(self, file: str, code: str, message: str, *, line: int | None = None) -> None:
+    def __init__(
+        self,
+        file: str,
+        code: str,
+        message: str,
+        *,
+        line: int | None = None,
+        examples: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
         self.file = file
         self.code = code
         self.message = message
         self.line = line
+        self.examples = examples
         super().__init__(f"{file}:{_at(line)}{code}: {message}")
 
 

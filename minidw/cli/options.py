@@ -65,6 +65,13 @@ def destroying() -> argparse.ArgumentParser:
     return parent
 
 
+def whole_number(text: str) -> int:
+    """The type of an option that is a number of things."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
 def day(text: str) -> date:
     """The type of an option that is a day."""
     try:

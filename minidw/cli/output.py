@@ -136,5 +136,5 @@ def described(error: MinidwError) -> dict[str, Any]:
     """An error as data."""
     found = {"type": type(error).__name__, "message": printable(str(error)), "exit_code": error.exit_code}
     if isinstance(error, BadFileError):
-        found |= {"file": error.file, "line": error.line, "code": error.code}
+        found |= {"file": error.file, "line": error.line, "code": error.code, "examples": error.examples}
     return found

@@ -30,6 +30,19 @@ class Stream:
                 self._fall_silent(error)
         return len(text)
 
+    def write_exactly(self, text: str) -> int:
+        """Write data rather than text: in UTF-8, whatever the stream is encoded in."""
+        buffer = getattr(self._stream, "buffer", None)
+        if buffer is None:
+            return self.write(text)
+        self.flush()
+        if self.failure is None:
+            try:
+                buffer.write(text.encode())
+            except (OSError, ValueError) as error:
+                self._fall_silent(error)
+        return len(text)
+
     def flush(self) -> None:
         if self._stream is not None and self.failure is None:
             try:

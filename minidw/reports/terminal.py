@@ -9,10 +9,12 @@ from rich.console import Console
 from minidw.pipeline import Result
 from minidw.proofs.preview import Preview, RowChange
 from minidw.proofs.verify import Verified
+from minidw.reports.rejects import Reject
 from minidw.reports.tables import Rows, print_rows, print_text
 from minidw.reports.values import NOTHING, counted, texts
 from minidw.schema.vocabulary import FATES
 from minidw.steps.check import Checked
+from minidw.steps.examples import shortened
 from minidw.steps.load import Loaded
 from minidw.steps.stage import Replayed, Staged
 
@@ -166,6 +168,28 @@ def print_lines(console: Console, lines: Rows) -> None:
     print_rows(console, delivered, "as delivered")
 
 
+def print_rejects(console: Console, rejects: Sequence[Reject], total: int) -> None:
+    """A line for each thing that is wrong with a row, and what is allowed instead."""
+    if not rejects:
+        print_text(console, "no rejected rows" if not total else counted(total, "rejected row"))
+        return
+    several = len({reject.batch_id for reject in rejects}) > 1
+    rows = [
+        ({"batch": reject.batch_id, "file": reject.file} if several else {})
+        | {"row": f"line {reject.line}" if reject.row is None else f"{reject.row}"}
+        | {"reason": fault.reason, "column": fault.column}
+        | {"value": None if fault.value is None else f"'{shortened(fault.value)}'"}
+        for reject in rejects
+        for fault in reject.faults
+    ]
+    of = "" if several else f" of {rejects[0].file}, batch {rejects[0].batch_id}"
+    shown = f"; the first {len(rejects):,}" if len(rejects) < total else ""
+    print_rows(console, rows, f"{counted(total, 'rejected row')}{of}{shown}")
+    allowed = {fault.reason: fault.allowed for reject in rejects for fault in reject.faults}
+    for reason, text in allowed.items():
+        print_text(console, f"{reason}: allowed is {text}")
+
+
 def print_checks(console: Console, checked: Sequence[Checked]) -> None:
     """One line where all is well; a line for each check that found something."""
     found = [outcome for outcome in checked if outcome.offending]
@@ -219,7 +243,9 @@ def _print_staged(console: Console, staged: Staged) -> None:
     print_text(console, f"staged batch {staged.batch_id}: {counted(staged.rows_read, 'row')} = {fates}")
     if staged.reasons:
         reasons = ", ".join(f"{reason} {rows:,}" for reason, rows in staged.reasons.items())
-        print_text(console, f"  rejected for: {reasons}")
+        print_text(console, f"  rejected for: {reasons}; minidw rejects {staged.batch_id} lists them")
+    for example in staged.examples:
+        print_text(console, f"  {example}")
     for hint in staged.hints:
         print_text(console, f"  note: {hint}")
 

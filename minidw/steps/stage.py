@@ -11,6 +11,7 @@ from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.staging import OrderChange, OrderLine, OrderTotal
 from minidw.schema.vocabulary import Fates
 from minidw.settings import Settings
+from minidw.steps.examples import Example, explain_rejects
 from minidw.transforms import replay, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.parse import Scope
@@ -19,7 +20,7 @@ from minidw.transforms.rules import rules_fingerprint
 
 @dataclass(frozen=True)
 class Staged:
-    """What a stage made of a batch: rows by fate, and rejected rows by reason."""
+    """What a stage made of a batch: rows by fate, and rejected rows by reason, with an example of each."""
 
     batch_id: int
     file: str
@@ -30,6 +31,7 @@ class Staged:
     superseded: int
     rejected: int
     reasons: dict[str, int]
+    examples: list[Example]
     hints: tuple[str, ...] = ()
 
 
@@ -84,9 +86,9 @@ def _stage_batch(
     scope = Scope.LANDED if landed and not batch["numbered_lines"] else Scope.BATCH
     conn.execute(staging.create_incoming(scope), parameters)
     rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
-    reasons = _count_reasons(conn, parameters) if rejected else {}
+    reasons, examples = explain_rejects(conn, batch["batch_id"]) if rejected else ({}, [])
     if rejected > batch["rows_read"] * settings.max_reject_ratio:
-        raise _too_many_rejects(batch, rejected, reasons, settings)
+        raise _too_many_rejects(batch, rejected, reasons, examples, settings)
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     superseded = conn.execute(staging.delete_superseded()).rowcount
     is_first = not conn.scalar(
@@ -110,28 +112,27 @@ def _stage_batch(
         rows_read=batch["rows_read"],
         **asdict(fates),
         reasons=reasons,
+        examples=examples,
         hints=(*_date_hint(reasons, settings), *_line_hint(batch, superseded)),
     )
 
 
-def _count_reasons(conn: Connection, parameters: dict[str, Any]) -> dict[str, int]:
-    """Malformed lines of the batch by code, then its rejected rows by reason, most frequent first."""
-    counts: dict[str, int] = {}
-    for query in (staging.malformed_codes(), staging.reject_reasons()):
-        counts |= dict(conn.execute(query, parameters).all())
-    return counts
-
-
 def _too_many_rejects(
-    batch: RowMapping, rejected: int, reasons: dict[str, int], settings: Settings
+    batch: RowMapping,
+    rejected: int,
+    reasons: dict[str, int],
+    examples: list[Example],
+    settings: Settings,
 ) -> BadFileError:
+    """Its rows are rolled back with all else: what is to be seen of them has to be in the error."""
     counts = ", ".join(f"{reason} {rows}" for reason, rows in reasons.items())
     return BadFileError(
         batch["file_name"],
         "TOO_MANY_REJECTS",
         f"{rejected} of {batch['rows_read']} rows rejected ({counts}); nothing was stored;"
         f" MAX_REJECT_RATIO is {settings.max_reject_ratio}"
-        + "".join(f"; {hint}" for hint in _date_hint(reasons, settings)),
+        + "".join(f"; {hint}" for hint in (*_date_hint(reasons, settings), *examples)),
+        examples=[{"rows": reasons[example.reason]} | asdict(example) for example in examples],
     )
 
 

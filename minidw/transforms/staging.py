@@ -35,7 +35,6 @@ from sqlalchemy import (
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex, ExecutableDDLElement
 from sqlalchemy.types import TypeEngine
 
-from minidw.schema.raw import LineMalformed
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import STAGED_COLUMNS
 from minidw.transforms.constructs import CreateTemporary, Merge, Query, analyze, insert_from, next_id
@@ -63,7 +62,6 @@ _LINES = cast("Table", OrderLine.__table__)
 _KEY, _INDEXES = _LINES.primary_key, sorted(_LINES.indexes, key=lambda index: str(index.name))
 admitted = incoming.c.reasons.is_(None)
 this_stage = bindparam("stage", type_=Integer)
-this_batch = bindparam("batch_id", type_=Integer)
 
 
 def create_incoming(scope: Scope) -> CreateTemporary:
@@ -79,22 +77,6 @@ def analyze_lines() -> TextClause:
 def drop_temporary(*more: TableClause) -> TextClause:
     """They have served; a caller's transaction may go on and stage again."""
     return text(f"DROP TABLE IF EXISTS {', '.join(table.name for table in (incoming, held, *more))}")
-
-
-def reject_reasons() -> Query:
-    """Number of rejected rows of the batch bound as ``batch_id`` by reason, most frequent first."""
-    reason = func.unnest(OrderRejected.reasons).label("reason")
-    reasons = select(reason).where(OrderRejected.batch_id == this_batch).subquery("reasons")
-    rows = func.count().label("rows")
-    return select(reasons.c.reason, rows).group_by(reasons.c.reason).order_by(rows.desc(), reasons.c.reason)
-
-
-def malformed_codes() -> Query:
-    """Number of malformed lines of the batch bound as ``batch_id`` by code."""
-    codes = select(LineMalformed.code, func.count().label("lines")).where(
-        LineMalformed.batch_id == this_batch
-    )
-    return codes.group_by(LineMalformed.code).order_by(LineMalformed.code)
 
 
 def insert_rejected() -> Insert:

@@ -1,0 +1,60 @@
+"""Why rows of a batch were rejected: how many for each reason, and the first of them to look at."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from minidw.errors import printable
+from minidw.transforms import rejects
+from minidw.transforms.reasons import MALFORMED, faults
+
+LONGEST_VALUE = 60
+
+
+@dataclass(frozen=True)
+class Example:
+    """The first row of a batch that was rejected for a reason, or the first line that was set aside.
+
+    ``row`` is its position among the rows of the file, ``line`` that among its physical lines, where it is
+    malformed; ``value`` what was delivered in the column, or the line, shortened; ``allowed`` what should be
+    there.
+    """
+
+    reason: str
+    row: int | None
+    line: int | None
+    column: str | None
+    value: str | None
+    allowed: str
+
+    def __str__(self) -> str:
+        """``BAD_NUMBER: row 2, price 'ten'; allowed: plain digits, such as 12.50``"""
+        place = f"row {self.row}" if self.line is None else f"line {self.line}"
+        value = f" '{printable(self.value or '')}'" if self.column else ""
+        return f"{self.reason}: {place}, {self.column or 'all of it'}{value}; allowed: {self.allowed}"
+
+
+def explain_rejects(conn: Connection, batch_id: int) -> tuple[dict[str, int], list[Example]]:
+    """The number of rows by reason, malformed lines first and then the most frequent; an example of each."""
+    batch = {"batch_id": batch_id}
+    codes = conn.execute(rejects.malformed_codes(), batch).all()
+    reasons = conn.execute(rejects.reject_reasons(), batch).all()
+    examples = []
+    if codes:
+        lines = conn.execute(rejects.malformed_lines({line for _, _, line in codes}), batch)
+        for line, code, text in lines:
+            allowed = MALFORMED.get(code, "")
+            examples.append(Example(code, None, line, "line", shortened(text), allowed))
+    if reasons:
+        found = conn.execute(rejects.delivered_rows({row for _, _, row in reasons}), batch).mappings()
+        delivered = {row["source_row"]: dict(row) for row in found}
+        for reason, _, row in reasons:
+            fault = faults(reason, delivered[row])[0]
+            value = shortened(fault.value) if fault.value is not None else None
+            examples.append(Example(reason, row, None, fault.column, value, fault.allowed))
+    return {reason: rows for reason, rows, _ in (*codes, *reasons)}, examples
+
+
+def shortened(text: str) -> str:
+    """A value to look at: some are megabytes."""
+    return text if len(text) <= LONGEST_VALUE else f"{text[:LONGEST_VALUE]}…"
