@@ -29,15 +29,19 @@ if TYPE_CHECKING:
     from minidw.pipeline import prune as prune
     from minidw.pipeline import run as run
     from minidw.pipeline import run_checks as run_checks
+    from minidw.pipeline import set_rules as set_rules
     from minidw.proofs.preview import MartPreview as MartPreview
     from minidw.proofs.preview import Preview as Preview
+    from minidw.proofs.preview import Revenue as Revenue
     from minidw.proofs.preview import RowChange as RowChange
     from minidw.proofs.preview import preview as preview
+    from minidw.proofs.preview import preview_rules as preview_rules
     from minidw.proofs.verify import Difference as Difference
     from minidw.proofs.verify import Verified as Verified
     from minidw.proofs.verify import verify as verify
     from minidw.proofs.why import why as why
     from minidw.reports.data import report as report
+    from minidw.reports.data import rules as rules
     from minidw.reports.data import status as status
     from minidw.reports.html import write_report as write_report
     from minidw.reports.rejects import Reject as Reject
@@ -58,6 +62,7 @@ if TYPE_CHECKING:
     from minidw.schema import OrderRejected as OrderRejected
     from minidw.schema import OrderTotal as OrderTotal
     from minidw.schema import ProductRevenue as ProductRevenue
+    from minidw.schema import RuleVersion as RuleVersion
     from minidw.schema import Run as Run
     from minidw.schema import all_marts as all_marts
     from minidw.schema.words import count as count
@@ -73,6 +78,8 @@ if TYPE_CHECKING:
     from minidw.steps.examples import Example as Example
     from minidw.steps.load import Loaded as Loaded
     from minidw.steps.prune import Pruned as Pruned
+    from minidw.steps.rules import RuleChange as RuleChange
+    from minidw.steps.rules import RuleInForce as RuleInForce
     from minidw.steps.stage import Replayed as Replayed
     from minidw.steps.stage import Staged as Staged
     from minidw.transforms.reasons import Fault as Fault
@@ -118,7 +125,11 @@ MODULES = {
     "Reject": "reports.rejects",
     "Replayed": "steps.stage",
     "Result": "pipeline",
+    "Revenue": "proofs.preview",
     "RowChange": "proofs.preview",
+    "RuleChange": "steps.rules",
+    "RuleInForce": "steps.rules",
+    "RuleVersion": "schema",
     "Run": "schema",
     "Settings": "settings",
     "SettingsError": "errors",
@@ -137,12 +148,15 @@ MODULES = {
     "largest": "schema.words",
     "load_raw": "pipeline",
     "preview": "proofs.preview",
+    "preview_rules": "proofs.preview",
     "prune": "pipeline",
     "ratio": "schema.words",
     "rejects": "reports.rejects",
     "report": "reports.data",
+    "rules": "reports.data",
     "run": "pipeline",
     "run_checks": "pipeline",
+    "set_rules": "pipeline",
     "smallest": "schema.words",
     "status": "reports.data",
     "total": "schema.words",

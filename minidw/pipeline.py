@@ -1,7 +1,7 @@
 """The steps, each in one transaction under the one lock: load, stage, build, check; run is all of them."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
@@ -23,6 +23,7 @@ from minidw.steps.build import Built, build
 from minidw.steps.check import Checked, execute_checks
 from minidw.steps.load import Loaded, load
 from minidw.steps.prune import Pruned, remove_rows
+from minidw.steps.rules import RuleChange, keep_rules, wanted_rules
 from minidw.steps.stage import Replayed, Staged, stage
 
 Progress = Callable[[int], None]
@@ -33,7 +34,8 @@ RECONNECT_SECONDS = 5.0
 class Result:
     """What a command did, in one commit; the steps that it does not have are empty.
 
-    ``replayed`` is None unless earlier batches were judged again; ``seconds`` is the time per step.
+    ``replayed`` is None unless earlier batches were judged again; ``rules`` are those of the warehouse that
+    were changed; ``seconds`` is the time per step.
     """
 
     command: str
@@ -44,6 +46,7 @@ class Result:
     built: list[Built] = field(default_factory=list)
     checked: list[Checked] = field(default_factory=list)
     _pruned: Pruned | None = None
+    rules: list[RuleChange] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -87,6 +90,7 @@ def run(
     format: Format | None = None,
     force: bool = False,
     number_lines: bool = False,
+    accept_rules: bool = False,
     wait: bool = True,
     progress: Progress | None = None,
     settings: Settings | None = None,
@@ -94,16 +98,20 @@ def run(
     """Bring a CSV file into the warehouse: load, stage, build and check in one commit.
 
     A file whose bytes are there already is skipped; whatever an earlier step left undone is done.
-    Raises BadFileError, CheckFailedError or DatabaseError; nothing is stored then, save the ledger's
-    note of the failure.
+    ``accept_rules``: where the settings say otherwise than the rules of the warehouse, these change, and
+    everything that follows from them, in the same commit.
+    Raises BadFileError, CheckFailedError, SettingsError or DatabaseError; nothing is stored then, save the
+    ledger's note of the failure.
     """
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
 
-    def work(conn: Connection, result: Result) -> None:
-        all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
+        all_steps(conn, result, feed, ruled, force=force, number_lines=number_lines, progress=progress)
 
-    return _attempt("run", work, bind, settings, create=True, wait=wait, file=feed.name)
+    return _attempt(
+        "run", work, bind, settings, create=True, wait=wait, file=feed.name, accept=accept_rules
+    )
 
 
 def load_raw(
@@ -121,7 +129,7 @@ def load_raw(
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
 
-    def work(conn: Connection, result: Result) -> None:
+    def work(conn: Connection, result: Result, _: Settings) -> None:
         with result.step("load"):
             result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
 
@@ -137,9 +145,9 @@ def build_staging(
     """
     settings = settings or Settings.from_env()
 
-    def work(conn: Connection, result: Result) -> None:
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
         with result.step("stage"):
-            result.replayed, result.staged = stage(conn, settings, again=replay)
+            result.replayed, result.staged = stage(conn, ruled, again=replay)
 
     return _attempt("stage", work, bind, settings, wait=wait)
 
@@ -150,9 +158,9 @@ def build_marts(
     """Bring the marts up to date with staging; ``full`` builds them from scratch."""
     settings = settings or Settings.from_env()
 
-    def work(conn: Connection, result: Result) -> None:
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
         with result.step("build"):
-            result.built = build(conn, settings, full=full)
+            result.built = build(conn, ruled, full=full)
 
     return _attempt("build", work, bind, settings, wait=wait)
 
@@ -161,11 +169,30 @@ def run_checks(bind: Bind = None, *, wait: bool = True, settings: Settings | Non
     """Execute the checks and keep their results. A failed one is in the result, not an exception."""
     settings = settings or Settings.from_env()
 
-    def work(conn: Connection, result: Result) -> None:
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
         with result.step("check"):
-            result.checked = execute_checks(conn, settings)
+            result.checked = execute_checks(conn, ruled)
 
     return _attempt("check", work, bind, settings, wait=wait)
+
+
+def set_rules(
+    changes: Mapping[str, Any], bind: Bind = None, *, wait: bool = True, settings: Settings | None = None
+) -> Result:
+    """Change rules of the warehouse, judge every batch by them, build and check, in one commit.
+
+    ``changes``: new values by the name of the setting; None for the default. What the settings say of the
+    rules is not looked at.
+    Raises SettingsError where there is no such rule or value, CheckFailedError or BadFileError as ``run``.
+
+    Example:
+        >>> result = minidw.set_rules({"SEGMENT_VIP": 20000, "ORDER_DATE_MAX": None})
+        >>> [(change.name, change.before, change.after) for change in result.rules]
+        [('SEGMENT_VIP', '10000', '20000')]
+    """
+    settings = settings or Settings.from_env()
+    wanted = wanted_rules(changes)
+    return _attempt("rules", remaining_steps, bind, settings, wait=wait, wanted=wanted)
 
 
 def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
@@ -176,7 +203,7 @@ def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Setti
     """
     settings = settings or Settings.from_env()
 
-    def work(conn: Connection, result: Result) -> None:
+    def work(conn: Connection, result: Result, _: Settings) -> None:
         with result.step("prune"):
             result.pruned = remove_rows(conn, before)
 
@@ -196,8 +223,13 @@ def all_steps(
     """The steps of a run, in the transaction of the connection."""
     with result.step("load"):
         result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+    remaining_steps(conn, result, settings)
+
+
+def remaining_steps(conn: Connection, result: Result, settings: Settings) -> None:
+    """Those that follow a load, or a change of the rules."""
     with result.step("stage"):
-        landed = None if result.loaded.skipped else result.loaded.batch_id
+        landed = result.loaded.batch_id if result.file is not None and not result.loaded.skipped else None
         result.replayed, result.staged = stage(conn, settings, landed=landed)
     with result.step("build"):
         result.built = build(conn, settings)
@@ -228,16 +260,19 @@ def _check(conn: Connection, settings: Settings) -> list[Checked]:
 
 def _attempt(
     command: str,
-    work: Callable[[Connection, Result], None],
+    work: Callable[[Connection, Result, Settings], None],
     bind: Bind,
     settings: Settings,
     *,
     create: bool = False,
     wait: bool,
     file: str | None = None,
+    accept: bool = False,
+    wanted: Mapping[str, Any] | None = None,
 ) -> Result:
     """Do the work in one transaction, with its line in the ledger; of a failure the line is written alone.
 
+    It is done under the rules of the warehouse; ``accept`` and ``wanted`` are what ``keep_rules`` takes.
     In a transaction of the caller's own a failure is the caller's: the ledger is left as it was.
     """
     result = Result(command, file)
@@ -251,7 +286,10 @@ def _attempt(
     with bound(bind, settings, create=create) as target:
         try:
             with transaction(target, settings, wait=wait) as conn:
-                work(conn, result)
+                ruled, result.rules = keep_rules(
+                    conn, settings, loading=file is not None, accept=accept, wanted=wanted
+                )
+                work(conn, result, ruled)
                 _record(conn, line, result)
                 at_commit = True
         except WarehouseBusyError:

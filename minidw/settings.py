@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
 from io import StringIO
 from pathlib import Path
@@ -13,29 +12,28 @@ from sqlalchemy import URL
 
 from minidw.address import PARTS, read_address
 from minidw.errors import SettingsError
-from minidw.schema.vocabulary import STATUSES
+from minidw.rulebook import RULES, Rules
 from minidw.upwards import find_upwards
 
-NAMES = ("DATABASE_URL", "POSTGRES_", "MINIDW_", "ORDER_DATE_", "REVENUE_", "SEGMENT_", "MAX_REJECT_RATIO")
+NAMES = ("DATABASE_URL", "POSTGRES_", "MINIDW_", "MAX_REJECT_RATIO", *map(str.upper, RULES))
 """What the names of our settings begin with: a ``.env`` may well have others, which are not ours to judge."""
 
 
-@dataclass(frozen=True)
-class Settings:
+@dataclass(frozen=True, kw_only=True)
+class Settings(Rules):
     """What a run needs to know. The defaults are those of an empty environment.
 
     ``url`` is None when the embedded PostgreSQL is to be used. It lives in ``home``; None is the nearest
-    ``.minidw``, in the working directory or above it.
+    ``.minidw``, in the working directory or above it. A rule that is None is left to the warehouse, which
+    keeps its rules from its first batch on; one that is said has to be the warehouse's.
+
+    Example:
+        >>> minidw.Settings(order_date_max="2026-12-31").order_date_max
+        datetime.date(2026, 12, 31)
     """
 
     url: URL | None = field(default=None, repr=False)
     home: Path | None = None
-    order_date_min: date = date(2023, 1, 1)
-    order_date_max: date = date(2025, 12, 31)
-    revenue_statuses: tuple[str, ...] = ("pending", "shipped", "delivered")
-    segment_vip: Decimal = Decimal(10000)
-    segment_high: Decimal = Decimal(3000)
-    segment_medium: Decimal = Decimal(500)
     max_reject_ratio: Decimal = Decimal("0.2")
 
     @classmethod
@@ -47,43 +45,13 @@ class Settings:
         """
         values = _with_dotenv() if environ is None else environ
 
-        def read(name: str, convert: Any, default: Any) -> Any:
-            text = values.get(name, "").strip()
-            if not text:
-                return default
-            try:
-                return convert(text)
-            except (ValueError, InvalidOperation):
-                raise SettingsError(f"{name}: cannot understand {text!r}") from None
-
-        settings = cls(
+        rules: dict[str, Any] = {name: values.get(name.upper(), "").strip() or None for name in RULES}
+        return cls(
             url=read_address(values),
             home=_home(values.get("MINIDW_HOME", "").strip()),
-            order_date_min=read("ORDER_DATE_MIN", date.fromisoformat, cls.order_date_min),
-            order_date_max=read("ORDER_DATE_MAX", date.fromisoformat, cls.order_date_max),
-            revenue_statuses=read("REVENUE_STATUSES", _statuses, cls.revenue_statuses),
-            segment_vip=read("SEGMENT_VIP", _amount, cls.segment_vip),
-            segment_high=read("SEGMENT_HIGH", _amount, cls.segment_high),
-            segment_medium=read("SEGMENT_MEDIUM", _amount, cls.segment_medium),
-            max_reject_ratio=read("MAX_REJECT_RATIO", _ratio, cls.max_reject_ratio),
+            max_reject_ratio=_ratio(values.get("MAX_REJECT_RATIO", "").strip() or str(cls.max_reject_ratio)),
+            **rules,
         )
-        if settings.order_date_min > settings.order_date_max:
-            raise SettingsError("ORDER_DATE_MIN is after ORDER_DATE_MAX")
-        if not settings.segment_vip >= settings.segment_high >= settings.segment_medium:
-            raise SettingsError("SEGMENT_VIP, SEGMENT_HIGH and SEGMENT_MEDIUM must not increase")
-        return settings
-
-    @property
-    def rules(self) -> dict[str, Any]:
-        """The parameters of the transformations, by the names their statements bind."""
-        return {
-            "order_date_min": self.order_date_min,
-            "order_date_end": self.order_date_max + timedelta(days=1),
-            "revenue_statuses": list(self.revenue_statuses),
-            "segment_vip": self.segment_vip,
-            "segment_high": self.segment_high,
-            "segment_medium": self.segment_medium,
-        }
 
 
 def _with_dotenv() -> dict[str, str]:
@@ -143,22 +111,11 @@ def _expanded(text: str) -> Path:
         raise SettingsError(f"MINIDW_HOME: {text} needs a home directory, and there is none") from None
 
 
-def _statuses(text: str) -> tuple[str, ...]:
-    statuses = tuple(part.strip().lower() for part in text.split(",") if part.strip())
-    if not statuses or set(statuses) - set(STATUSES):
-        raise ValueError(text)
-    return tuple(status for status in STATUSES if status in statuses)
-
-
-def _amount(text: str) -> Decimal:
-    amount = Decimal(text)
-    if not amount.is_finite():
-        raise ValueError(text)
-    return amount
-
-
 def _ratio(text: str) -> Decimal:
-    ratio = _amount(text)
-    if not 0 <= ratio <= 1:
-        raise ValueError(text)
+    try:
+        ratio = Decimal(text)
+    except InvalidOperation:
+        ratio = Decimal("NaN")
+    if not (ratio.is_finite() and 0 <= ratio <= 1):
+        raise SettingsError(f"MAX_REJECT_RATIO: cannot understand {text!r}")
     return ratio

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
 
 import minidw
+from minidw.rulebook import RULES
 from minidw.settings import Settings
 from tests.support import servers
 from tests.support.feeds import write_feed
@@ -39,8 +40,9 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Given an empty environment and an empty working directory: no test meets the user's own database."""
+    ours = ("PG", "POSTGRES_", "DATABASE_URL", "MINIDW_", "MAX_REJECT_", *(rule.upper() for rule in RULES))
     for name in list(os.environ):
-        if name.startswith(("PG", "POSTGRES_", "DATABASE_URL", "ORDER_DATE_", "SEGMENT_", "MINIDW_")):
+        if name.startswith(ours):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 

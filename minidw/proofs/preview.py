@@ -1,7 +1,8 @@
 """What a file would change: the run, rolled back on purpose."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,12 @@ from minidw.database import transaction
 from minidw.engine import Bind
 from minidw.feed.format import Format
 from minidw.feed.survey import Feed
-from minidw.pipeline import Result, all_steps, surveyed
+from minidw.pipeline import Result, all_steps, remaining_steps, surveyed
 from minidw.schema.mart import Mart
-from minidw.schema.marts import all_marts
+from minidw.schema.marts import DailyRevenue, all_marts
 from minidw.schema.words import Role
 from minidw.settings import Settings
+from minidw.steps.rules import keep_rules, wanted_rules
 from minidw.transforms.constructs import CreateTemporary, Query
 from minidw.transforms.values import keys, measures, named
 
@@ -54,11 +56,21 @@ class MartPreview:
 
 
 @dataclass(frozen=True)
+class Revenue:
+    """What counts as revenue: the order lines, and the sum of their amounts."""
+
+    order_lines: int
+    revenue: Decimal
+
+
+@dataclass(frozen=True)
 class Preview:
-    """The result that the run would have, and what it would change in each mart."""
+    """The result that the run would have, what it would change in each mart, and the revenue of all of it."""
 
     result: Result
     marts: list[MartPreview]
+    before: Revenue
+    after: Revenue
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -77,6 +89,7 @@ def preview(
     format: Format | None = None,
     force: bool = False,
     number_lines: bool = False,
+    accept_rules: bool = False,
     wait: bool = True,
     progress: Callable[[int], None] | None = None,
     settings: Settings | None = None,
@@ -89,17 +102,67 @@ def preview(
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
     result = Result("preview", feed.name)
-    found: list[MartPreview] = []
+
+    def run_it(conn: Connection) -> None:
+        ruled, result.rules = keep_rules(conn, settings, loading=True, accept=accept_rules)
+        all_steps(conn, result, feed, ruled, force=force, number_lines=number_lines, progress=progress)
+
+    return _rolled_back(run_it, result, bind, settings, wait=wait, rows=rows)
+
+
+def preview_rules(
+    changes: Mapping[str, Any],
+    bind: Bind = None,
+    *,
+    rows: int | None = None,
+    wait: bool = True,
+    settings: Settings | None = None,
+) -> Preview:
+    """Change rules as ``set_rules`` does, and roll it back: what would that change?
+
+    ``rows`` as for ``preview``. Raises what ``set_rules`` raises.
+    """
+    settings = settings or Settings.from_env()
+    wanted = wanted_rules(changes)
+    result = Result("preview")
+
+    def change_them(conn: Connection) -> None:
+        ruled, result.rules = keep_rules(conn, settings, wanted=wanted)
+        remaining_steps(conn, result, ruled)
+
+    return _rolled_back(change_them, result, bind, settings, wait=wait, rows=rows)
+
+
+def _rolled_back(
+    work: Callable[[Connection], None],
+    result: Result,
+    bind: Bind,
+    settings: Settings,
+    *,
+    wait: bool,
+    rows: int | None,
+) -> Preview:
+    """What work on a connection would change in the marts."""
+    found: Preview | None = None
     try:
         with transaction(bind, settings, wait=wait) as conn:
             for mart in all_marts():
                 copy = select(*(getattr(mart, name) for name in measures(mart)))
                 conn.execute(CreateTemporary(_before(mart).name, copy))
-            all_steps(conn, result, feed, settings, force=force, number_lines=number_lines, progress=progress)
-            found = [_preview_mart(conn, mart, rows) for mart in all_marts()]
+            before = _revenue(conn)
+            work(conn)
+            marts = [_preview_mart(conn, mart, rows) for mart in all_marts()]
+            found = Preview(result, marts, before, _revenue(conn))
             raise _RolledBack
     except _RolledBack:
-        return Preview(result, found)
+        assert found is not None
+        return found
+
+
+def _revenue(conn: Connection) -> Revenue:
+    lines, revenue = func.sum(DailyRevenue.order_lines), func.sum(DailyRevenue.revenue)
+    totals = conn.execute(select(func.coalesce(lines, 0), func.coalesce(revenue, 0))).one()
+    return Revenue(int(totals[0]), totals[1])
 
 
 def changed_rows(mart: type[Mart]) -> Query:

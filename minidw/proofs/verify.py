@@ -14,6 +14,7 @@ from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.schema.staging import OrderChange, OrderLine
 from minidw.settings import Settings
+from minidw.steps.rules import rules_in_force
 from minidw.steps.stage import judge_again
 from minidw.transforms import marts, proof, replay
 from minidw.transforms.constructs import Query
@@ -75,7 +76,7 @@ def verify(
 
     ``sample``: compare a random part of the keys, such as 0.01; counts and control totals are left out then.
     ``progress`` is called before each part. The rows are compared, counted and kept by the server, however
-    many differ.
+    many differ. Raises SettingsError where the settings say otherwise than the rules of the warehouse.
 
     Example:
         >>> verified = minidw.verify()
@@ -86,8 +87,9 @@ def verify(
     if sample is not None and not 0 < sample <= 1:
         raise SettingsError(f"sample: {sample} is not a part of the keys; give a number above 0 and up to 1")
     scope = Scope.ALL if sample is None else Scope.SAMPLE
-    parameters = settings.rules | {"fraction": sample, "salt": random.getrandbits(62)}
     with reading(bind, settings, snapshot=True) as conn:
+        rules = rules_in_force(conn, settings).rules
+        parameters = rules | {"fraction": sample, "salt": random.getrandbits(62)}
         builds: dict[str, str | None] = dict(
             conn.execute(select(MartBuild.mart, MartBuild.fingerprint)).all()
         )
@@ -119,7 +121,7 @@ def verify(
     outdated = [
         mart.__tablename__
         for mart in all_marts()
-        if builds.get(mart.__tablename__) != marts.fingerprint(mart, settings.rules)
+        if builds.get(mart.__tablename__) != marts.fingerprint(mart, rules)
     ]
     return Verified(differences, tables, waiting, outdated, lines_beyond_raw)
 

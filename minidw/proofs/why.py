@@ -14,6 +14,7 @@ from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderLine
 from minidw.schema.vocabulary import FEED_COLUMNS, STAGED_COLUMNS
 from minidw.settings import Settings
+from minidw.steps.rules import rules_in_force
 from minidw.transforms.constructs import Query
 from minidw.transforms.marts import query
 from minidw.transforms.values import is_derived, key_of_source, keys, value_of
@@ -25,7 +26,8 @@ def why(
     """The order lines behind one row of a mart, each with the raw row and the file it came from.
 
     ``key`` is the row's key, one value per key column: ``why("customer_ltv", "42")``. Empty where there is
-    no such row. Raises SettingsError for an unknown mart or a key of another length.
+    no such row. Raises SettingsError for an unknown mart or a key of another length, and where the settings
+    say otherwise than the rules of the warehouse.
     """
     settings = settings or Settings.from_env()
     named = next((m for m in all_marts() if mart in (m, m.__tablename__, f"mart.{m.__tablename__}")), None)
@@ -39,7 +41,8 @@ def why(
     if not all(_can_be_stored(str(value)) for value in key):
         return []
     with reading(bind, settings) as conn:
-        return [dict(row) for row in conn.execute(lines_behind(named, key), settings.rules).mappings()]
+        rules = rules_in_force(conn, settings).rules
+        return [dict(row) for row in conn.execute(lines_behind(named, key), rules).mappings()]
 
 
 def _can_be_stored(text: str) -> bool:

@@ -20,6 +20,7 @@ from minidw.schema import (
 )
 from minidw.schema.vocabulary import FATES
 from minidw.settings import Settings
+from minidw.steps.rules import RuleInForce, present_rules
 from minidw.transforms.constructs import Query
 
 Rows = list[dict[str, Any]]
@@ -173,6 +174,18 @@ def holdings(
     with reading(bind, settings or Settings.from_env()) as conn:
         number, rows = conn.execute(batches).one()
         return Holdings(number, int(rows), int(conn.execute(lines).scalar_one()))
+
+
+def rules(bind: Bind = None, *, settings: Settings | None = None) -> list[RuleInForce]:
+    """The rules of the warehouse: their values, where each is from and since when, and what the settings say.
+
+    Example:
+        >>> {rule.name: rule.value for rule in minidw.rules()}["ORDER_DATE_MIN"]
+        '2000-01-01'
+    """
+    settings = settings or Settings.from_env()
+    with reading(bind, settings) as conn:
+        return list(present_rules(conn, settings).values())
 
 
 def _rows(conn: Connection, statement: Query) -> Rows:

@@ -17,6 +17,7 @@ from minidw.errors import SettingsError, printable
 from minidw.reports import charts
 from minidw.reports.figures import CENT, Figures, Rows, month_name, read_figures
 from minidw.settings import Settings
+from minidw.steps.rules import rules_in_force
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def write_report(
         # A second's work of one core, while the server reads.
         program = beside.submit(_drawing_program())
         with reading(bind, settings, snapshot=True) as conn:
-            figures = read_figures(conn, settings.rules)
+            figures = read_figures(conn, rules_in_force(conn, settings).rules)
         page = render(figures, program.result(), datetime.now(UTC))
     partial = target.with_name(f".{target.name}.partial")
     try:

@@ -1,7 +1,7 @@
 """What the tables are. Importing this package declares all of them on ``Base.metadata``."""
 
 from minidw.schema.base import Base
-from minidw.schema.ledger import Batch, CheckResult, MartBuild, Run
+from minidw.schema.ledger import Batch, CheckResult, MartBuild, RuleVersion, Run
 from minidw.schema.mart import Mart
 from minidw.schema.marts import CustomerLtv, CustomerSegments, DailyRevenue, ProductRevenue, all_marts
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
@@ -24,6 +24,7 @@ __all__ = [
     "OrderRejected",
     "OrderTotal",
     "ProductRevenue",
+    "RuleVersion",
     "Run",
     "all_marts",
 ]

@@ -82,11 +82,40 @@ class Batch(Base):
     )
 
 
+class RuleVersion(Base):
+    """A rule of the warehouse as it was set; of each, the newest version is in force.
+
+    One row per rule and version.
+
+    name: the setting of the same name, such as ORDER_DATE_MIN
+    version: counted from 1 for each rule
+    value: as the setting is written; null where the rule has no value
+    origin: default where nobody said anything, environment where it was taken from there, set where it was
+        asked for, before where it is what held before the warehouse kept its rules
+    set_at: when
+    set_by: the account of the database that did it
+    """
+
+    __tablename__ = "rules"
+
+    name: Mapped[Code] = mapped_column(primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    value: Mapped[Code | None]
+    origin: Mapped[Code]
+    set_at: Mapped[Now]
+    set_by: Mapped[Code] = mapped_column(server_default=func.session_user())
+
+    __table_args__ = (
+        CheckConstraint("origin IN ('default', 'environment', 'set', 'before')", name="origin_known"),
+        {"schema": "raw"},
+    )
+
+
 class Run(Base):
     """One commit of the warehouse, or one failure to make it. One row per attempt.
 
     run_id: identifies the attempt
-    command: what was asked for: run, load, stage, build, check or prune
+    command: what was asked for: run, load, stage, build, check, prune or rules
     batch_id: the batch that a run or load brought; null otherwise
     file_name: the file that a run or load was given; null otherwise
     started_at: when the transaction began

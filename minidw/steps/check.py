@@ -11,7 +11,6 @@ from typing import Any, Literal
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Date,
     Integer,
     Subquery,
     and_,
@@ -35,7 +34,7 @@ from minidw.schema.vocabulary import SEGMENTS
 from minidw.schema.words import Role, counts_as_revenue, rule
 from minidw.settings import Settings
 from minidw.transforms.constructs import Query, both_ways, trimmed
-from minidw.transforms.replay import is_pruned
+from minidw.transforms.rules import out_of_range_date
 from minidw.transforms.staging import totals_of_lines
 from minidw.transforms.values import is_derived, measures, value_of
 
@@ -178,13 +177,11 @@ def amounts_not_positive() -> Query:
 
 
 def dates_out_of_range() -> Query:
-    """Order lines outside ORDER_DATE_MIN..ORDER_DATE_MAX; those of pruned batches were judged for good."""
-    return select(OrderLine.order_id, OrderLine.line_number, OrderLine.order_timestamp).where(
-        not_(is_pruned(OrderLine)),
-        or_(
-            OrderLine.order_timestamp < rule("order_date_min", Date),
-            OrderLine.order_timestamp >= rule("order_date_end", Date),
-        ),
+    """Order lines outside the range of dates; those of pruned batches were judged for good."""
+    lines = select(OrderLine.order_id, OrderLine.line_number, OrderLine.order_timestamp)
+    return lines.join_from(OrderLine, Batch, OrderLine.batch_id == Batch.batch_id).where(
+        Batch.pruned_at.is_(None),
+        out_of_range_date(OrderLine.order_timestamp.expression, Batch.load_date.expression),
     )
 
 

@@ -1,6 +1,7 @@
 """raw → staging: a batch staged once, or all of them judged again when the rules have changed."""
 
 from dataclasses import asdict, dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, or_, select, update
@@ -113,7 +114,7 @@ def _stage_batch(
         **asdict(fates),
         reasons=reasons,
         examples=examples,
-        hints=(*_date_hint(reasons, settings), *_line_hint(batch, superseded)),
+        hints=(*_date_hint(batch, reasons, settings), *_line_hint(batch, superseded)),
     )
 
 
@@ -131,7 +132,7 @@ def _too_many_rejects(
         "TOO_MANY_REJECTS",
         f"{rejected} of {batch['rows_read']} rows rejected ({counts}); nothing was stored;"
         f" MAX_REJECT_RATIO is {settings.max_reject_ratio}"
-        + "".join(f"; {hint}" for hint in (*_date_hint(reasons, settings), *examples)),
+        + "".join(f"; {hint}" for hint in (*_date_hint(batch, reasons, settings), *examples)),
         examples=[{"rows": reasons[example.reason]} | asdict(example) for example in examples],
     )
 
@@ -219,11 +220,14 @@ def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Re
     return Replayed(reason, batches, applied.appeared, applied.ceased, rejected, pruned)
 
 
-def _date_hint(reasons: dict[str, int], settings: Settings) -> list[str]:
+def _date_hint(batch: RowMapping, reasons: dict[str, int], settings: Settings) -> list[str]:
     if "OUT_OF_RANGE_DATE" not in reasons:
         return []
-    first, last = settings.order_date_min, settings.order_date_max
-    return [f"the range of dates is ORDER_DATE_MIN {first} to ORDER_DATE_MAX {last}"]
+    rules = settings.rules
+    first, last = f"ORDER_DATE_MIN {rules['order_date_min']}", f"ORDER_DATE_MAX {rules['order_date_max']}"
+    if rules["order_date_max"] is None:
+        last = f"{batch['load_date'] + timedelta(days=1)}, the day after the load"
+    return [f"an order may lie from {first} to {last}; these are rules of the warehouse: minidw rules"]
 
 
 def _line_hint(batch: RowMapping, superseded: int) -> list[str]:

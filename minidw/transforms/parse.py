@@ -120,6 +120,7 @@ def _read_quickly(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
         Batch.batch_id,
         delivered.source_row,
         Batch.header,
+        Batch.load_date,
         *(trimmed(getattr(delivered, name)).label(name) for name in TEXT_COLUMNS),
         case((delivered.status.in_(STATUSES), delivered.status), else_=_status(delivered.status)).label(
             "status"
@@ -143,7 +144,10 @@ def _put_in_form(read: Subquery) -> Query:
     names = reduce(add, (read.c[name] for name in TEXT_COLUMNS))
     in_form = {"order_timestamp": tidy_time, "price": _as_it_is, "quantity": whole, "line_number": whole}
     return select(
-        *(read.c[name] for name in ("batch_id", "source_row", "header", "status", *TEXT_COLUMNS)),
+        *(
+            read.c[name]
+            for name in ("batch_id", "source_row", "header", "load_date", "status", *TEXT_COLUMNS)
+        ),
         (func.octet_length(names) == func.length(names)).label("is_ascii"),
         *(
             case((_prints_as(read, name), read.c[name]), else_=in_form[name](trimmed(read.c[name]))).label(
@@ -168,6 +172,7 @@ def _values(text: Subquery) -> Query:
         text.c.batch_id,
         text.c.source_row,
         text.c.header,
+        text.c.load_date,
         text.c.is_ascii,
         *(name(column).label(column) for column in ("order_id", "customer_id", "product_id")),
         func.coalesce(func.nullif(ascii_lower(name("category")), ""), "unknown").label("category"),

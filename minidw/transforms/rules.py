@@ -10,6 +10,7 @@ from sqlalchemy import (
     Subquery,
     and_,
     case,
+    cast,
     func,
     literal,
     not_,
@@ -62,6 +63,19 @@ def judged(scope: Scope) -> Query:
             else_=codes_where(reasons),
         ).label("reasons"),
     )
+
+
+def out_of_range_date(
+    order_timestamp: ColumnElement[Any], load_date: ColumnElement[Any]
+) -> ColumnElement[bool]:
+    """Whether an order lies outside ORDER_DATE_MIN..ORDER_DATE_MAX, whole days (UTC).
+
+    Where no last day is set, it is the day after that of the load: a clock may run ahead, and elsewhere it is
+    tomorrow already. The batch keeps its day, so that judging it again gives the same.
+    """
+    last_day = func.coalesce(rule("order_date_max", Date), load_date + 1)
+    day = cast(order_timestamp, Date)
+    return or_(day < rule("order_date_min", Date), day > last_day)
 
 
 def rules_fingerprint(rules: Mapping[str, Any]) -> str:
@@ -133,11 +147,7 @@ def _reasons(row: Subquery) -> list[tuple[str, ColumnElement[bool]]]:
         (
             "OUT_OF_RANGE_DATE",
             and_(
-                row.c.order_timestamp.is_not(None),
-                or_(
-                    row.c.order_timestamp < rule("order_date_min", Date),
-                    row.c.order_timestamp >= rule("order_date_end", Date),
-                ),
+                row.c.order_timestamp.is_not(None), out_of_range_date(row.c.order_timestamp, row.c.load_date)
             ),
         ),
         ("UNKNOWN_STATUS", row.c.status.not_in(STATUSES)),

@@ -1,6 +1,7 @@
 """The steps and the run: what a file becomes, what the ledger says, and what a failure leaves."""
 
 from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -146,11 +147,16 @@ def test_a_feed_with_line_numbers_needs_no_hint(warehouse: Engine, feed: Feed) -
 
 
 def test_the_summary_names_the_setting_of_a_date_out_of_range(warehouse: Engine, feed: Feed) -> None:
-    path = feed("order_id | order_timestamp\n1 | 2024-01-01\n2 | 2019-01-01")
-    with pytest.raises(BadFileError, match=r"is ORDER_DATE_MIN 2023-01-01 to ORDER_DATE_MAX 2025-12-31"):
+    path = feed("order_id | order_timestamp\n1 | 2024-01-01\n2 | 1999-01-01")
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    with pytest.raises(BadFileError, match=f"from ORDER_DATE_MIN 2000-01-01 to {tomorrow}, the day after"):
         minidw.run(path, warehouse)
-    (staged,) = minidw.run(path, warehouse, settings=Settings(max_reject_ratio=Decimal("0.5"))).staged
-    assert staged.hints == ("the range of dates is ORDER_DATE_MIN 2023-01-01 to ORDER_DATE_MAX 2025-12-31",)
+    set_ = Settings(max_reject_ratio=Decimal("0.5"), order_date_max=date(2025, 12, 31))
+    (staged,) = minidw.run(path, warehouse, settings=set_).staged
+    assert staged.hints == (
+        "an order may lie from ORDER_DATE_MIN 2000-01-01 to ORDER_DATE_MAX 2025-12-31;"
+        " these are rules of the warehouse: minidw rules",
+    )
 
 
 def test_the_steps_one_by_one_equal_a_run(warehouse: Engine, feed: Feed) -> None:
@@ -200,9 +206,8 @@ def test_a_batch_that_is_large_against_the_history_is_built_in_full(
 
 def test_marts_follow_the_statuses_that_count_as_revenue(warehouse: Engine, feed: Feed) -> None:
     minidw.run(feed("order_id | price | status\n1 | 1 | delivered\n2 | 2 | cancelled"), warehouse)
-    everything = Settings(revenue_statuses=("pending", "shipped", "delivered", "cancelled"))
 
-    built = minidw.build_marts(warehouse, settings=everything).built
+    built = minidw.set_rules({"REVENUE_STATUSES": "pending,shipped,delivered,cancelled"}, warehouse).built
 
     assert {b.reason for b in built[:1]} == {"its definition or rules changed"}
     with Session(warehouse) as session:

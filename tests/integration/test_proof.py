@@ -211,22 +211,22 @@ def test_a_changed_rule_is_noticed_and_its_rows_are_judged_again(warehouse: Engi
     rows = """
         order_id | order_timestamp
         1        | 2024-05-01
-        2        | 2026-05-01
+        2        | 1999-05-01
         3        | 2024-06-01
         4        | 2024-06-01
         5        | 2024-06-01
         """
     minidw.run(feed(rows), warehouse)
-    wider = Settings(order_date_max=date(2026, 12, 31))
+    wider = Settings(order_date_min=date(1999, 1, 1))
 
-    result = minidw.run(feed("order_id\n9"), warehouse, settings=wider)
+    result = minidw.run(feed("order_id\n9"), warehouse, settings=wider, accept_rules=True)
 
     assert result.replayed is not None
     assert (result.replayed.reason, result.replayed.batches) == ("the rules of staging changed", 1)
     assert (result.replayed.appeared, result.replayed.ceased, result.replayed.rejected) == (1, 0, 0)
     assert minidw.verify(warehouse, settings=wider).differences == []
 
-    narrower = minidw.build_staging(warehouse, settings=Settings(order_date_min=date(2024, 6, 1)))
+    narrower = minidw.set_rules({"ORDER_DATE_MIN": date(2024, 6, 1)}, warehouse)
     assert narrower.replayed is not None
     assert (narrower.replayed.ceased, narrower.replayed.rejected) == (3, 3)
 

@@ -1,6 +1,6 @@
 """What a delivered row must meet: each case a delivered value and what becomes of it."""
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,8 @@ from minidw.transforms.parse import Scope
 from minidw.transforms.rules import judged
 from tests.support.feeds import DEFAULTS
 
+LOADED = date(2025, 12, 30)
+
 
 def judge(conn: Connection, settings: Settings | None = None, /, **delivered: str | None) -> Any:
     """The judged row of a feed that differs from the defaults in the given columns."""
@@ -26,12 +28,12 @@ def deliver(conn: Connection, **delivered: str | None) -> None:
     """A batch of one row."""
     conn.execute(
         insert(Batch).values(
-            batch_id=1, file_name="f", sha256="s", file_bytes=1, load_date="2025-01-01", rows_read=1,
+            batch_id=1, file_name="f", sha256="s", file_bytes=1, load_date=LOADED, rows_read=1,
             header={name: name for name in DEFAULTS},
         )
     )  # fmt: skip
     row = DEFAULTS | delivered
-    conn.execute(insert(OrderDelivered).values(batch_id=1, source_row=1, load_date="2025-01-01", **row))
+    conn.execute(insert(OrderDelivered).values(batch_id=1, source_row=1, load_date=LOADED, **row))
 
 
 @pytest.mark.parametrize(
@@ -128,7 +130,7 @@ def deliver(conn: Connection, **delivered: str | None) -> None:
         ({"order_timestamp": "2024-01-05 1 :00:00"}, ["BAD_TIMESTAMP"]),
         ({"order_timestamp": "2024-Ja-05 10:00:00"}, ["BAD_TIMESTAMP"]),
         ({"order_timestamp": ""}, ["BAD_TIMESTAMP"]),
-        ({"order_timestamp": "2022-12-31 23:59:59"}, ["OUT_OF_RANGE_DATE"]),
+        ({"order_timestamp": "1999-12-31 23:59:59"}, ["OUT_OF_RANGE_DATE"]),
         ({"order_timestamp": "2026-01-01"}, ["OUT_OF_RANGE_DATE"]),
         ({"order_timestamp": "2025-12-31T23:00:00-05:00"}, ["OUT_OF_RANGE_DATE"]),
         ({"status": "paid"}, ["UNKNOWN_STATUS"]),
@@ -202,7 +204,7 @@ def test_a_row_that_fails_carries_every_reason(
         ("order_timestamp", "2024-01-05 10:00:00.123456000", datetime(2024, 1, 5, 10, 0, 0, 123456)),
         ("order_timestamp", "2024-01-05 10:00:00.123456000 -05", datetime(2024, 1, 5, 15, 0, 0, 123456)),
         ("order_timestamp", "2026-01-01T02:00:00+05:00", datetime(2025, 12, 31, 21)),
-        ("order_timestamp", "2023-01-01", datetime(2023, 1, 1)),
+        ("order_timestamp", "2000-01-01", datetime(2000, 1, 1)),
         ("order_timestamp", "2025-12-31 23:59:59", datetime(2025, 12, 31, 23, 59, 59)),
     ],
     ids=ascii,
@@ -214,9 +216,36 @@ def test_a_row_that_passes_is_cleaned(
     assert (row.reasons, getattr(row, column)) == (None, staged)
 
 
-def test_the_range_of_dates_is_a_setting(conn: Connection) -> None:
-    settings = Settings.from_env({"ORDER_DATE_MIN": "2026-01-01", "ORDER_DATE_MAX": "2026-12-31"})
-    assert judge(conn, settings, order_timestamp="2026-12-31 23:59:59").reasons is None
+@pytest.mark.parametrize(
+    ("first", "last", "time", "in_range"),
+    [
+        # Loaded on 2025-12-30: by default until the end of the day after.
+        (None, None, "1999-12-31 23:59:59.999999", False),
+        (None, None, "2000-01-01", True),
+        (None, None, "2025-12-31 23:59:59.999999", True),
+        (None, None, "2026-01-01", False),
+        (None, None, "2026-01-01T00:59:59+01:00", True),
+        (None, None, "2025-12-31T23:30:00-00:30", False),
+        # A day that is set is a whole day, whenever it was loaded.
+        ("2024-05-01", None, "2024-04-30 23:59:59.999999", False),
+        ("2024-05-01", None, "2024-05-01", True),
+        ("2024-05-01", None, "2026-01-01", False),
+        (None, "2024-05-01", "2024-05-01 23:59:59.999999", True),
+        (None, "2024-05-01", "2024-05-02", False),
+        (None, "2024-05-01", "1999-12-31", False),
+        ("2024-05-01", "2024-05-01", "2024-05-01 12:00:00", True),
+        (None, "2030-01-01", "2029-12-31", True),
+        ("0001-01-01", "9999-12-31", "0001-01-01", True),
+        ("0001-01-01", "9999-12-31", "9999-12-31 23:59:59.999999", True),
+    ],
+)
+def test_the_range_of_dates(
+    conn: Connection, first: str | None, last: str | None, time: str, in_range: bool
+) -> None:
+    settings = Settings.from_env({"ORDER_DATE_MIN": first or "", "ORDER_DATE_MAX": last or ""})
+    assert judge(conn, settings, order_timestamp=time).reasons == (
+        None if in_range else ["OUT_OF_RANGE_DATE"]
+    )
 
 
 @pytest.mark.parametrize("style", ["SQL, DMY", "German", "Postgres, MDY"])

@@ -1,6 +1,7 @@
 """Whatever is delivered, in whatever order and steps, every table equals the plain-Python model."""
 
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date
 from decimal import Decimal
@@ -11,33 +12,37 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
-from sqlalchemy import Connection, Engine, select
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from sqlalchemy import Connection, Engine, select, update
 
 import minidw
-from minidw import Batch, OrderLine, OrderRejected, Settings
+from minidw import Batch, OrderDelivered, OrderLine, OrderRejected, Settings, SettingsError
 from minidw.schema import all_marts
 from tests.support import model
 from tests.support.deliveries import COLUMNS, batches, contents, write
 from tests.support.model import Row, Rules
 
+SETTINGS = {
+    "first": "order_date_min",
+    "last": "order_date_max",
+    "revenue": "revenue_statuses",
+    "vip": "segment_vip",
+}
+CHANGES: list[dict[str, Any]] = [
+    {"first": date(2023, 1, 1)},
+    {"first": date(2024, 5, 2)},
+    {"last": date(2025, 12, 31)},
+    {"last": date(2024, 5, 2), "first": date(1999, 1, 1)},
+    {"revenue": frozenset(model.STATUSES)},
+    {"revenue": frozenset({"delivered"})},
+    {"vip": Decimal(5000)},
+]
 
-def to_settings(rules: Rules) -> Settings:
-    """The same rules as minidw takes them; no share of rejects is too large for these tests."""
-    return Settings(
-        order_date_min=rules.first,
-        order_date_max=rules.last,
-        revenue_statuses=tuple(sorted(rules.revenue)),
-        segment_vip=rules.vip,
-        max_reject_ratio=Decimal(1),
-    )
+
+def saying(rules: dict[str, Any]) -> Settings:
+    """Settings that say so much of the rules; no share of rejects is too large for these tests."""
+    said: dict[str, Any] = {SETTINGS[name]: value for name, value in rules.items()}
+    return Settings(max_reject_ratio=Decimal(1), **said)
 
 
 def assert_staging(conn: Connection, expected: model.Staging) -> None:
@@ -57,8 +62,12 @@ def assert_staging(conn: Connection, expected: model.Staging) -> None:
     assert {row[0]: dict(zip(fates, row[1:], strict=True)) for row in ledger} == expected.fates
 
 
+environments = st.sampled_from([{}, {}, {}, *CHANGES])
+load_days = st.sampled_from([None, None, date(2024, 4, 29), date(2024, 4, 30), date(2024, 5, 1)])
+
+
 class Warehouse(RuleBasedStateMachine):
-    """Deliveries, steps, changes of rules and failures in any order."""
+    """Deliveries, steps, environments, changes of rules and failures in any order."""
 
     engine: Engine
     directory: Path
@@ -68,81 +77,98 @@ class Warehouse(RuleBasedStateMachine):
     def begin(self) -> None:
         self.conn = self.engine.connect()
         self.transaction = self.conn.begin()
-        self.in_force = Rules()
+        self.kept: dict[str, Any] = {}
         self.delivered: dict[int, list[Row]] = {}
+        self.load_days: dict[int, date] = {}
         self.staged = model.Staging()
-        self.built = model.marts(self.staged, self.in_force)
-        self.staged_by = self.built_by = self.in_force
+        self.built = model.marts(self.staged, Rules())
 
     def teardown(self) -> None:
         if hasattr(self, "conn"):
             self.transaction.rollback()
             self.conn.close()
 
-    def deliver(self, delivered: list[Row]) -> None:
-        """One batch more."""
+    @property
+    def in_force(self) -> Rules:
+        return Rules(**self.kept)
+
+    def refused(
+        self, said: dict[str, Any], call: Callable[..., Any], *arguments: Any, **options: Any
+    ) -> bool:
+        """Call with settings that say so much of the rules: refused where the warehouse keeps others."""
+        if all(self.kept.get(name, value) == value for name, value in said.items()):
+            call(*arguments, settings=saying(said), **options)
+            return False
+        with pytest.raises(SettingsError, match=r"in the settings, but .* in the warehouse"):
+            call(*arguments, settings=saying(said), **options)
+        return True
+
+    def deliver(self, delivered: list[Row], said: dict[str, Any]) -> None:
+        """One batch more; with the first, the warehouse keeps the rules of its settings."""
+        self.kept = vars(Rules()) | said | self.kept
         self.delivered[len(self.delivered) + 1] = delivered
         type(self).seen += 1
 
-    def expect_staged(self) -> None:
-        """Staging holds all that was delivered, by the rules in force."""
-        self.staged, self.staged_by = model.stage(self.delivered, self.in_force), self.in_force
+    def follow(self) -> None:
+        """The model goes through all steps."""
+        self.staged = model.stage(self.delivered, self.in_force, self.load_days)
+        self.built = model.marts(self.staged, self.in_force)
 
-    def expect_built(self) -> None:
-        """The marts hold what is staged, by the rules in force."""
-        self.built, self.built_by = model.marts(self.staged, self.in_force), self.in_force
-
-    @rule(delivered=batches)
-    def load(self, delivered: list[Row]) -> None:
+    @rule(delivered=batches, said=environments, load_day=load_days)
+    def load(self, delivered: list[Row], said: dict[str, Any], load_day: date | None) -> None:
         path = write(self.directory / "feed.csv", delivered)
-        minidw.load_raw(path, self.conn, force=True, settings=to_settings(self.in_force))
-        self.deliver(delivered)
+        if self.refused(said, minidw.load_raw, path, self.conn, force=True):
+            return
+        self.deliver(delivered, said)
+        if load_day:
+            batch_id = len(self.delivered)
+            for table in (Batch, OrderDelivered):
+                then = update(table).where(table.batch_id == batch_id).values(load_date=load_day)
+                self.conn.execute(then)
+            self.load_days[batch_id] = load_day
 
-    @rule(step=st.sampled_from(["stage", "build", "build in full", "replay"]))
-    def one_step(self, step: str) -> None:
-        in_force = to_settings(self.in_force)
+    @rule(step=st.sampled_from(["stage", "build", "build in full", "replay"]), said=environments)
+    def one_step(self, step: str, said: dict[str, Any]) -> None:
         if "build" in step:
-            minidw.build_marts(self.conn, full="full" in step, settings=in_force)
-            self.expect_built()
-        else:
-            minidw.build_staging(self.conn, replay=step == "replay", settings=in_force)
-            self.expect_staged()
+            if not self.refused(said, minidw.build_marts, self.conn, full="full" in step):
+                self.built = model.marts(self.staged, self.in_force)
+        elif not self.refused(said, minidw.build_staging, self.conn, replay=step == "replay"):
+            self.staged = model.stage(self.delivered, self.in_force, self.load_days)
 
-    @rule(delivered=batches)
-    def run(self, delivered: list[Row]) -> None:
+    @rule(delivered=batches, said=environments)
+    def run(self, delivered: list[Row], said: dict[str, Any]) -> None:
         path = write(self.directory / "feed.csv", delivered)
-        minidw.run(path, self.conn, force=True, settings=to_settings(self.in_force))
-        self.deliver(delivered)
-        self.expect_staged()
-        self.expect_built()
+        if not self.refused(said, minidw.run, path, self.conn, force=True):
+            self.deliver(delivered, said)
+            self.follow()
 
-    @rule(delivered=batches)
-    def run_that_crashes(self, delivered: list[Row]) -> None:
+    @rule(delivered=batches, said=environments)
+    def run_and_accept_the_rules(self, delivered: list[Row], said: dict[str, Any]) -> None:
+        path = write(self.directory / "feed.csv", delivered)
+        minidw.run(path, self.conn, force=True, accept_rules=True, settings=saying(said))
+        self.deliver(delivered, said)
+        self.kept |= said
+        self.follow()
+
+    @rule(delivered=batches, said=environments)
+    def run_that_crashes(self, delivered: list[Row], said: dict[str, Any]) -> None:
         path = write(self.directory / "feed.csv", delivered)
         with suppress(ZeroDivisionError), self.conn.begin_nested():
-            minidw.run(path, self.conn, force=True, settings=to_settings(self.in_force))
+            minidw.run(path, self.conn, force=True, accept_rules=True, settings=saying(said))
             raise ZeroDivisionError
 
-    @rule(
-        change=st.sampled_from(
-            [
-                {"first": date(2023, 1, 1)},
-                {"first": date(2024, 5, 2)},
-                {"first": date(2022, 1, 1)},
-                {"revenue": frozenset(model.STATUSES)},
-                {"revenue": frozenset({"delivered"})},
-                {"vip": Decimal(5000)},
-            ]
-        )
-    )
-    def change_a_rule(self, change: dict[str, Any]) -> None:
-        self.in_force = model.replace(self.in_force, **change)
+    @rule(change=st.sampled_from([*CHANGES, *({name: None} for name in SETTINGS)]), said=environments)
+    def change_a_rule(self, change: dict[str, Any], said: dict[str, Any]) -> None:
+        changes = {SETTINGS[name].upper(): value for name, value in change.items()}
+        minidw.set_rules(changes, self.conn, settings=saying(said))
+        defaults = vars(Rules())
+        self.kept |= {name: defaults[name] if value is None else value for name, value in change.items()}
+        self.follow()
 
-    @precondition(lambda self: self.staged_by == self.built_by)
     @rule()
     def verify(self) -> None:
         """Whatever is loaded or staged and waits for the next step, nothing differs from what it follows."""
-        assert minidw.verify(self.conn, settings=to_settings(self.built_by)).differences == []
+        assert minidw.verify(self.conn, settings=Settings()).differences == []
 
     @invariant()
     def every_table_equals_the_model(self) -> None:
@@ -212,7 +238,7 @@ def test_every_permutation_of_some_batches_agrees_with_the_model_of_its_order(
         visited.append(order)
         for number in set(range(batches)) - set(order):
             with conn.begin_nested() as savepoint:
-                minidw.run(paths[number], conn, force=True, settings=to_settings(Rules()))
+                minidw.run(paths[number], conn, force=True, settings=saying({}))
                 visit((*order, number))
                 savepoint.rollback()
 

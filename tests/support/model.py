@@ -7,7 +7,7 @@ enough to be judged here by simple means.
 import re
 from collections import defaultdict
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -18,10 +18,10 @@ STATUSES = {"pending", "shipped", "delivered", "cancelled"}
 
 @dataclass(frozen=True)
 class Rules:
-    """The settings that the tests change."""
+    """The rules that the tests change. Where there is no last day, it is the one after the load."""
 
-    first: date = date(2023, 1, 1)
-    last: date = date(2025, 12, 31)
+    first: date = date(2000, 1, 1)
+    last: date | None = None
     revenue: frozenset[str] = frozenset({"pending", "shipped", "delivered"})
     vip: Decimal = Decimal(10000)
 
@@ -43,8 +43,8 @@ class Line:
         return self.price * self.quantity
 
 
-def judge(row: Row, rules: Rules) -> tuple[Key | None, Line | None, set[str]]:
-    """The key and line of a row, or the reasons to reject it."""
+def judge(row: Row, rules: Rules, loaded: date) -> tuple[Key | None, Line | None, set[str]]:
+    """The key and line of a row loaded on a day, or the reasons to reject it."""
     reasons = set()
     if not (row["order_id"].strip() and row["customer_id"].strip() and row["product_id"].strip()):
         reasons.add("MISSING_KEY")
@@ -70,7 +70,7 @@ def judge(row: Row, rules: Rules) -> tuple[Key | None, Line | None, set[str]]:
         time = datetime.fromisoformat(re.sub(" (?=[-+Z])", "", row["order_timestamp"].replace("UTC", "Z")))
         if time.tzinfo:
             time = time.astimezone(UTC).replace(tzinfo=None)
-        if not rules.first <= time.date() <= rules.last:
+        if not rules.first <= time.date() <= (rules.last or loaded + timedelta(days=1)):
             reasons.add("OUT_OF_RANGE_DATE")
     except ValueError:
         reasons.add("BAD_TIMESTAMP")
@@ -111,14 +111,15 @@ class Staging:
     fates: dict[int, dict[str, int]] = field(default_factory=dict)
 
 
-def stage(batches: dict[int, list[Row]], rules: Rules) -> Staging:
-    """All batches judged by the same rules, in the order of loading."""
+def stage(batches: dict[int, list[Row]], rules: Rules, load_days: dict[int, date] | None = None) -> Staging:
+    """All batches judged by the same rules, in the order of loading; one without a load day is of today."""
     staging = Staging()
     for batch_id, rows in sorted(batches.items()):
         fates = dict.fromkeys(("inserted", "updated", "unchanged", "superseded", "rejected"), 0)
         delivered: dict[Key, tuple[Line, int]] = {}
+        loaded = (load_days or {}).get(batch_id, datetime.now(UTC).date())
         for source_row, row in enumerate(rows, 1):
-            key, line, reasons = judge(row, rules)
+            key, line, reasons = judge(row, rules, loaded)
             if key is None or line is None:
                 staging.rejected[batch_id, source_row] = reasons
                 fates["rejected"] += 1

@@ -3,6 +3,7 @@
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -125,6 +126,34 @@ def test_a_dotenv_that_cannot_be_read_is_one_line(content: bytes | None, message
     assert "canary" not in str(caught.value)
 
 
+def test_an_environment_says_nothing_of_the_rules_it_leaves_out() -> None:
+    settings = Settings.from_env({"SEGMENT_VIP": "1E+4", "ORDER_DATE_MAX": " "})
+    assert settings.said == {"segment_vip": Decimal(10000)}
+
+
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("order_date_min", ["0001-01-01", date(1, 1, 1), "00010101"]),
+        ("order_date_max", ["9999-12-31", date(9999, 12, 31)]),
+        (
+            "revenue_statuses",
+            ["pending,shipped", ["shipped", "pending"], " Shipped , PENDING,", {"pending", "shipped"}],
+        ),
+        ("segment_vip", ["20000", 20000, Decimal("2E+4"), "20000.0000"]),
+    ],
+)
+def test_a_rule_has_one_value_however_it_is_written(name: str, written: list[Any]) -> None:
+    values: list[dict[str, Any]] = [{name: text} for text in written]
+    assert len({repr(getattr(Settings(**value), name)) for value in values}) == 1
+
+
+def test_settings_of_a_caller_are_held_to_the_same() -> None:
+    values: dict[str, Any] = {"revenue_statuses": ["paid"]}
+    with pytest.raises(SettingsError, match="REVENUE_STATUSES: cannot understand 'paid'"):
+        Settings(**values)
+
+
 def test_revenue_statuses_are_normalised() -> None:
     settings = Settings.from_env({"REVENUE_STATUSES": "Delivered, pending"})
     assert settings.revenue_statuses == ("pending", "delivered")
@@ -140,12 +169,18 @@ def test_revenue_statuses_are_normalised() -> None:
         ({"POSTGRES_PORT": "http"}, "POSTGRES_PORT: 'http' is not a port number"),
         ({"POSTGRES_HOST": "db", "POSTGRES_SSLMODE": "none"}, "POSTGRES_SSLMODE: 'none' is none of disable"),
         ({"ORDER_DATE_MIN": "01/02/2024"}, "ORDER_DATE_MIN: cannot understand '01/02/2024'"),
-        ({"ORDER_DATE_MIN": "2026-01-01"}, "ORDER_DATE_MIN is after ORDER_DATE_MAX"),
+        ({"ORDER_DATE_MIN": "2026-01-01", "ORDER_DATE_MAX": "2025-12-31"}, "ORDER_DATE_MIN is after"),
+        ({"ORDER_DATE_MAX": "10000-01-01"}, "ORDER_DATE_MAX: cannot understand '10000-01-01'"),
         ({"REVENUE_STATUSES": "paid"}, "REVENUE_STATUSES: cannot understand 'paid'"),
         ({"MAX_REJECT_RATIO": "20%"}, "MAX_REJECT_RATIO: cannot understand '20%'"),
         ({"MAX_REJECT_RATIO": "1.5"}, "MAX_REJECT_RATIO: cannot understand '1.5'"),
         ({"SEGMENT_VIP": "NaN"}, "SEGMENT_VIP: cannot understand 'NaN'"),
-        ({"SEGMENT_VIP": "1"}, "SEGMENT_VIP, SEGMENT_HIGH and SEGMENT_MEDIUM must not increase"),
+        ({"SEGMENT_VIP": "1e999999"}, "SEGMENT_VIP: cannot understand '1e999999'"),
+        ({"SEGMENT_VIP": "0.00001"}, "SEGMENT_VIP: cannot understand '0.00001'"),
+        (
+            {"SEGMENT_VIP": "1", "SEGMENT_MEDIUM": "2"},
+            "SEGMENT_VIP, SEGMENT_HIGH and SEGMENT_MEDIUM must not increase",
+        ),
     ],
 )
 def test_a_mistake_names_its_variable(environment: dict[str, str], message: str) -> None:

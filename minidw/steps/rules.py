@@ -1,0 +1,168 @@
+"""The rules of the warehouse: kept from its first batch on, held against the settings, changed on demand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import Any
+
+from sqlalchemy import Connection, exists, func, insert, select
+
+from minidw.errors import SettingsError
+from minidw.rulebook import RULES, read_rule, rule_text
+from minidw.schema.ledger import Batch, RuleVersion
+from minidw.schema.staging import OrderLine
+from minidw.settings import Settings
+
+FIRST_DAY_BEFORE, LAST_DAY_BEFORE = date(2023, 1, 1), date(2025, 12, 31)
+"""What dates had to meet before a warehouse kept its rules."""
+
+
+@dataclass(frozen=True)
+class RuleInForce:
+    """A rule of the warehouse, by the name of its setting; ``value`` as that is written, None for none.
+
+    ``origin`` is default, environment, set or before. ``since`` and ``set_by`` are None where the warehouse
+    does not keep the rule yet: then this is what its first batch will find. ``said`` is what the settings
+    say, None where they leave it to the warehouse.
+    """
+
+    name: str
+    value: str | None
+    origin: str
+    since: datetime | None = None
+    set_by: str | None = None
+    said: str | None = None
+
+
+@dataclass(frozen=True)
+class RuleChange:
+    """A rule that changed, and its value before and after."""
+
+    name: str
+    before: str | None
+    after: str | None
+
+
+def present_rules(conn: Connection, settings: Settings) -> dict[str, RuleInForce]:
+    """Every rule; one that the warehouse does not keep yet is what the settings say, or else the default.
+
+    What decided over a filled warehouse goes on deciding, though: the default, where it keeps rules but not
+    this one; the range of dates of then, where it keeps none because it is older than they are.
+    """
+    columns = [getattr(RuleVersion, name) for name in ("name", "value", "origin", "set_at", "set_by")]
+    versions = conn.execute(select(*columns).order_by(RuleVersion.version))
+    kept = {name: RuleInForce(name, *version) for name, *version in versions}
+    filled = _is_filled(conn)
+    before = _range_before(conn) if filled and not kept else {}
+    found = {}
+    for name, rule in RULES.items():
+        setting, said = name.upper(), _text(getattr(settings, name))
+        if setting in kept:
+            present = kept[setting]
+        elif said is not None and not (filled and kept):
+            present = RuleInForce(setting, said, "environment")
+        elif name in before:
+            present = RuleInForce(setting, rule_text(before[name]), "before")
+        else:
+            present = RuleInForce(setting, _text(rule.default), "default")
+        found[name] = replace(present, said=said)
+    return found
+
+
+def rules_in_force(conn: Connection, settings: Settings) -> Settings:
+    """The settings under the rules of the warehouse. Raises SettingsError where they say otherwise."""
+    return _agreed(settings, present_rules(conn, settings))
+
+
+def wanted_rules(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes as ``keep_rules`` takes them. Raises SettingsError where there is no such rule or value."""
+    wanted = {}
+    for setting, value in changes.items():
+        if (name := setting.lower()) not in RULES:
+            raise SettingsError(f"there is no rule {setting}; there are {', '.join(RULES).upper()}")
+        wanted[name] = read_rule(name, value)
+    return wanted
+
+
+def keep_rules(
+    conn: Connection,
+    settings: Settings,
+    *,
+    loading: bool = False,
+    accept: bool = False,
+    wanted: Mapping[str, Any] | None = None,
+) -> tuple[Settings, list[RuleChange]]:
+    """As ``rules_in_force``, for who writes: a warehouse that has a batch, or gets one, keeps its rules.
+
+    ``wanted``: rules to change, by name, to a value or to the default (None), whatever the settings say.
+    ``accept``: change those of which the settings say otherwise.
+    Returns the changes too. Raises SettingsError where the settings say otherwise, or no such rules can be.
+    """
+    rules = present_rules(conn, settings)
+    if loading or _is_filled(conn):
+        for name, rule in rules.items():
+            if rule.since is None:
+                rules[name] = _write(conn, rule)
+    if wanted is None and not accept:
+        return _agreed(settings, rules), []
+    changes = []
+    for name, value in (settings.said if wanted is None else wanted).items():
+        origin = "default" if value is None else "environment" if wanted is None else "set"
+        text = _text(RULES[name].default if value is None else value)
+        old = rules[name]
+        if old.since is None or not _is(old, text):
+            rules[name] = _write(conn, replace(old, value=text, origin=origin))
+            changes.append(RuleChange(old.name, old.value, text))
+    return _under(settings, rules), changes
+
+
+def _agreed(settings: Settings, rules: Mapping[str, RuleInForce]) -> Settings:
+    others = [rule for rule in rules.values() if rule.said is not None and not _is(rule, rule.said)]
+    if others:
+        raise SettingsError(
+            "; ".join(
+                f"{rule.name} is {rule.said} in the settings, but {rule.value or 'not set'} in the warehouse"
+                for rule in others
+            )
+            + ": leave it out of the settings, or change the rule: minidw rules "
+            + " ".join(f"--set {rule.name}={rule.said}" for rule in others)
+            + ", or minidw run FILE --accept-rules"
+        )
+    return _under(settings, rules)
+
+
+def _under(settings: Settings, rules: Mapping[str, RuleInForce]) -> Settings:
+    return replace(settings, **{name: rule.value for name, rule in rules.items()})  # type: ignore[arg-type]
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else rule_text(value)
+
+
+def _is(rule: RuleInForce, text: str | None) -> bool:
+    """Whether the rule has that value, however it is written."""
+    name = rule.name.lower()
+    return bool(read_rule(name, rule.value) == read_rule(name, text))
+
+
+def _write(conn: Connection, rule: RuleInForce) -> RuleInForce:
+    last = func.coalesce(func.max(RuleVersion.version), 0)
+    version = select(last + 1).where(RuleVersion.name == rule.name).scalar_subquery()
+    values = {"name": rule.name, "version": version, "value": rule.value, "origin": rule.origin}
+    written = insert(RuleVersion).values(values).returning(RuleVersion.set_at, RuleVersion.set_by)
+    since, set_by = conn.execute(written).one()
+    return replace(rule, since=since, set_by=set_by)
+
+
+def _is_filled(conn: Connection) -> bool:
+    return conn.scalar(select(exists().select_from(Batch))) or False
+
+
+def _range_before(conn: Connection) -> dict[str, date]:
+    """The range of dates of a warehouse older than its rules: that of then, wide enough for what it holds."""
+    time = OrderLine.order_timestamp
+    first, last = conn.execute(select(func.min(time), func.max(time))).one()
+    return {
+        "order_date_min": min(FIRST_DAY_BEFORE, first.date()) if first else FIRST_DAY_BEFORE,
+        "order_date_max": max(LAST_DAY_BEFORE, last.date()) if last else LAST_DAY_BEFORE,
+    }
