@@ -109,9 +109,7 @@ def run(
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
         all_steps(conn, result, feed, ruled, force=force, number_lines=number_lines, progress=progress)
 
-    return _attempt(
-        "run", work, bind, settings, create=True, wait=wait, file=feed.name, accept=accept_rules
-    )
+    return _attempt("run", work, bind, settings, create=True, wait=wait, file=feed.name, accept=accept_rules)
 
 
 def load_raw(

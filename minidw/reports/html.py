@@ -47,7 +47,8 @@ def write_report(
         The path.
 
     Raises:
-        SettingsError: the file cannot be written, or the library that draws is not installed
+        SettingsError: the file cannot be written, the library that draws is not installed, or the settings
+            say otherwise than the rules of the warehouse
         DatabaseError: the warehouse cannot be read
 
     Example:

@@ -95,7 +95,7 @@ REASONS = {
     "TOO_MANY_DECIMALS": Reason(("price",), "four decimals"),
     "NOT_POSITIVE": Reason(_NUMBERS, "a number above 0", _is_not_positive),
     "BAD_TIMESTAMP": Reason(("order_timestamp",), "ISO 8601, such as 2024-05-01 10:00:00"),
-    "OUT_OF_RANGE_DATE": Reason(("order_timestamp",), "a day from ORDER_DATE_MIN to ORDER_DATE_MAX"),
+    "OUT_OF_RANGE_DATE": Reason(("order_timestamp",), "a day within the range that minidw rules shows"),
     "UNKNOWN_STATUS": Reason(("status",), f"{', '.join(STATUSES[:-1])} or {STATUSES[-1]}"),
     "REPEATED_HEADER": Reason((), "the header once, as the first line"),
 }
