@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.orm import Session
@@ -14,6 +15,10 @@ from minidw.rulebook import RULES
 from minidw.settings import Settings
 from tests.support import servers
 from tests.support.feeds import write_feed
+
+# How long an example takes says more of the machine than of the code.
+hypothesis.settings.register_profile("minidw", deadline=None)
+hypothesis.settings.load_profile("minidw")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
