@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from minidw.cli import database, everything, files, generate, proofs, rejects, reports, steps
 from minidw.cli.output import Output, described
 from minidw.cli.streams import Stream, occupy_closed
+from minidw.cli.warehouse import announce
 from minidw.errors import MinidwError, SettingsError, printable
 
 COMMANDS = (
@@ -78,6 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         arguments = parser().parse_args(words)
         only_reports, output.as_json = arguments.only_reports, arguments.json
+        if arguments.warehouse:
+            announce(output)
         code: int = arguments.call(arguments, output)
     except UsageError as mistake:
         code, error = mistake.exit_code, described(mistake)
@@ -109,7 +112,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
     top.add_argument("--json", action="store_true", help="print the summary as JSON")
-    top.set_defaults(call=everything.everything, only_reports=False)
+    top.set_defaults(call=everything.everything, only_reports=False, warehouse=True)
     commands = top.add_subparsers(title="commands", metavar="COMMAND")
     for add_command in COMMANDS:
         add_command(commands)

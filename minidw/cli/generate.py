@@ -9,7 +9,12 @@ from minidw.cli.output import Output
 def add_generate(commands: Commands) -> None:
     """minidw generate"""
     command = add(
-        commands, "generate", generate, "write a CSV file of fake orders into data/raw", reporting()
+        commands,
+        "generate",
+        generate,
+        "write a CSV file of fake orders into data/raw",
+        reporting(),
+        warehouse=False,
     )
     command.add_argument("--rows", type=int, default=10_000, help="number of rows (10000)")
     command.add_argument("--date", type=day, help="day of the file's name, YYYY-MM-DD (today)")

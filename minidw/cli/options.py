@@ -20,12 +20,14 @@ def add(
     text: str,
     *parents: argparse.ArgumentParser,
     only_reports: bool = False,
+    warehouse: bool = True,
     examples: str = "",
     **options: Any,
 ) -> argparse.ArgumentParser:
     """Add a command: its name, what it calls, and what it does in a few words.
 
     ``only_reports``: what it prints is all that it does, so it failed where that cannot be printed.
+    ``warehouse``: it works on one, and says which.
     ``examples``: lines of a shell, shown below its options.
     """
     command = commands.add_parser(
@@ -37,7 +39,7 @@ def add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         **options,
     )
-    command.set_defaults(call=call, only_reports=only_reports)
+    command.set_defaults(call=call, only_reports=only_reports, warehouse=warehouse)
     return command
 
 

@@ -75,10 +75,15 @@ def find_home(named: Path | None) -> Path:
         raise EmbeddedError("the working directory is gone: no warehouse is found from here") from None
 
 
+def has_warehouse(home: Path) -> bool:
+    """Whether there is a cluster in the home, or where the home says."""
+    cluster = find_cluster(home)
+    return cluster is not None and os.path.lexists(cluster.data)
+
+
 def require_warehouse(home: Path, *, named: bool) -> None:
     """Raise EmbeddedError, which says where it was looked for, where the home has no cluster yet."""
-    cluster = find_cluster(home)
-    if cluster is not None and os.path.lexists(cluster.data):
+    if has_warehouse(home):
         return
     if named or os.path.lexists(home):
         where = f"in {printable(str(home))}"
@@ -152,6 +157,8 @@ def _read_record(place: Path) -> tuple[Path, int] | None:
         return place / str(record["directory"]), int(record["owner"])
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as error:
+        raise EmbeddedError(f"the embedded PostgreSQL cannot use {printable(str(place))}: {error}") from None
     except (ValueError, KeyError, TypeError):
         raise EmbeddedError(f"{printable(str(place / RECORD))} does not say where the warehouse is") from None
 

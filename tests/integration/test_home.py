@@ -198,6 +198,43 @@ def test_a_home_where_everybody_may_write_is_refused(directory: Path) -> None:
     assert list((directory / "home").iterdir()) == []
 
 
+def on_a_terminal(*words: str, **environment: str) -> tuple[int, str]:
+    """The exit code of a command, and what it said on standard error to a person who looks."""
+    terminal, other_end = os.openpty()
+    command = [sys.executable, "-m", "minidw", *words]
+    done = subprocess.run(
+        command, env=os.environ | environment, stdout=subprocess.DEVNULL, stderr=other_end, check=False
+    )
+    os.close(other_end)
+    said = b""
+    with suppress(OSError):  # how a terminal ends whose other end is closed
+        while more := os.read(terminal, 10_000):
+            said += more
+    os.close(terminal)
+    return done.returncode, said.decode().replace("\r\n", "\n")
+
+
+def test_a_person_is_told_which_warehouse_it_is(
+    directory: Path, made: Made, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # None yet, and who looks makes none
+    code, said = on_a_terminal("status")
+    assert code == 2
+    assert said.startswith(f"minidw: warehouse {directory}/a/b/.minidw, not there yet\nminidw: there is no")
+    # An embedded one, found from below
+    made("a/.minidw")
+    assert on_a_terminal("status") == (0, f"minidw: warehouse {directory}/a/.minidw\n")
+    # A server, without what must not be shown
+    url = f"postgresql://ada:{servers.CANARY}@127.0.0.1:1/shop?token={servers.CANARY}"
+    code, said = on_a_terminal("status", DATABASE_URL=url)
+    assert (code, said.splitlines()[0]) == (2, "minidw: warehouse shop on 127.0.0.1:1")
+    assert servers.CANARY not in said
+    # What works on none says nothing, and nobody is told in a pipe
+    assert on_a_terminal("generate", "--rows", "1") == (0, "")
+    assert (cli.main(["status"]), capfd.readouterr().err) == (0, "")
+    embedded.stop(directory / "a" / ".minidw")
+
+
 # The same one, whatever happens around it
 
 
