@@ -154,7 +154,7 @@ def segment_shares(segments: Rows) -> Spec:
             "color": _colours("of", {"of customers": ORANGE, "of revenue": BLUE}),
             "tooltip": [_tip("segment", "segment"), _tip("share", "%", PERCENT), _tip("of", "of")],
         },
-        height={"step": 18},
+        height=44 * len(segments),
     )
 
 
@@ -178,7 +178,7 @@ def ranking(rows: Rows, names: Sequence[str], amount: str, title: str) -> Spec:
             "x": {"field": "amount", "type": "quantitative", "title": title},
             "tooltip": [_tip("name", "of"), _tip("amount", title, MONEY)],
         },
-        height={"step": 20},
+        height=22 * len(rows),
     )
 
 
@@ -225,11 +225,9 @@ def plain(value: Any) -> Any:
             return value
 
 
-def _chart(rows: Rows, *, height: Any = 240, **spec: Any) -> Spec:
+def _chart(rows: Rows, *, height: int = 240, **spec: Any) -> Spec:
     data = [{name: plain(value) for name, value in row.items()} for row in rows]
-    fit = {"type": "fit-x", "contains": "padding"}
-    size = {"width": "container", "height": height, "autosize": fit}
-    return {"config": CONFIG, **size, "data": {"values": data}, **spec}
+    return {"config": CONFIG, "width": "container", "height": height, "data": {"values": data}, **spec}
 
 
 def _stacked(rows: Rows, x: str, kind: str, amount: str, colours: dict[str, str] | None, *tips: Spec) -> Spec:
@@ -248,7 +246,7 @@ def _stacked(rows: Rows, x: str, kind: str, amount: str, colours: dict[str, str]
 def _heat_map(rows: Rows, *, x: Spec, y: Spec, colour: Spec, tooltip: list[Spec]) -> Spec:
     scale = {"scheme": "blues"}
     encoding = {"x": x, "y": y, "color": {**colour, "scale": scale}, "tooltip": tooltip}
-    return _chart(rows, mark="rect", encoding=encoding, height={"step": 20})
+    return _chart(rows, mark="rect", encoding=encoding, height=20 * len({row[y["field"]] for row in rows}))
 
 
 def _discrete(field: str) -> Spec:

@@ -23,6 +23,8 @@ pytestmark = pytest.mark.browser
 # The page must ask nobody; the browser itself must not either.
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 CHARTS = 11
+# Read before the tests take minidw's own variables away.
+PICTURES = os.environ.get("MINIDW_TEST_PICTURES")
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +69,8 @@ def page(
     page.goto(report[0].as_uri())
     page.wait_for_function(f"document.querySelectorAll('.chart svg').length == {CHARTS}")
     yield page
-    if pictures := os.environ.get("MINIDW_TEST_PICTURES"):
-        page.screenshot(path=f"{pictures}/report-{width}-{scheme}.png", full_page=True)
+    if PICTURES:
+        page.screenshot(path=f"{PICTURES}/report-{width}-{scheme}.png", full_page=True)
     context.close()
     assert [text for text in complaints if text != report[0].as_uri()] == []
 
