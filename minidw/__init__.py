@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from minidw.schema import RuleVersion as RuleVersion
     from minidw.schema import Run as Run
     from minidw.schema import all_marts as all_marts
+    from minidw.schema.checks import check as check
     from minidw.schema.words import count as count
     from minidw.schema.words import key as key
     from minidw.schema.words import largest as largest
@@ -139,6 +140,7 @@ MODULES = {
     "all_marts": "schema",
     "build_marts": "pipeline",
     "build_staging": "pipeline",
+    "check": "schema.checks",
     "check_schema": "differences",
     "count": "schema.words",
     "create_engine": "engine",

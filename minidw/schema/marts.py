@@ -8,6 +8,7 @@ from sqlalchemy.orm import Mapped
 
 from minidw.schema.base import Code, Count, Money, UtcTime
 from minidw.schema.mart import Mart
+from minidw.schema.own import load_own
 from minidw.schema.words import count, key, largest, ratio, rule, smallest, total, value
 
 
@@ -90,7 +91,11 @@ class CustomerSegments(Mart):
 
 
 def all_marts() -> tuple[type[Mart], ...]:
-    """Every mart, in the order of declaration: a mart comes after its source."""
+    """Every mart, the user's own among them, in the order of declaration: a mart comes after its source.
+
+    Raises DeclarationError or SettingsError where the module of the user's own cannot be imported.
+    """
+    load_own()
     declared = {mart.__table__: mart for mart in _below(Mart) if "__table__" in mart.__dict__}
     return tuple(declared[table] for table in Mart.metadata.tables.values() if table in declared)
 

@@ -6,7 +6,7 @@ marts are held against the control totals of staging, so that a run need not add
 
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
@@ -23,11 +23,16 @@ from sqlalchemy import (
     true,
     union_all,
 )
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
+from minidw.connection import is_lost, one_line
+from minidw.errors import DatabaseError, DeclarationError
+from minidw.schema.checks import Check
 from minidw.schema.ledger import Batch
 from minidw.schema.mart import Mart
 from minidw.schema.marts import CustomerSegments, all_marts
+from minidw.schema.own import own_checks
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import SEGMENTS
@@ -39,15 +44,6 @@ from minidw.transforms.staging import totals_of_lines
 from minidw.transforms.values import is_derived, measures, value_of
 
 SAMPLES = 5
-
-
-@dataclass(frozen=True)
-class Check:
-    """A named select of offending rows; one of severity ``error`` stops a run before its commit."""
-
-    name: str
-    severity: Literal["error", "warning"]
-    offending: Query
 
 
 @dataclass(frozen=True)
@@ -65,8 +61,14 @@ class Checked:
 
 
 def checks(*, all_batches: bool) -> list[Check]:
-    """The seeds of trust, in the order of the layers; over all batches, or those bound as ``batch_ids``."""
-    return _checks_of(all_marts(), all_batches)
+    """The seeds of trust, in the order of the layers, and the user's own.
+
+    Ours look at all batches, or those bound as ``batch_ids``. Raises DeclarationError where two share a name.
+    """
+    ours, own = _checks_of(all_marts(), all_batches), own_checks()
+    if taken := {check.name for check in ours} & {check.name for check in own}:
+        raise DeclarationError(f"check {min(taken)}: minidw has one of this name; call yours otherwise")
+    return [*ours, *own]
 
 
 @cache
@@ -97,12 +99,21 @@ def execute_checks(conn: Connection, settings: Settings, batch_ids: list[int] | 
     parameters = settings.rules | {"batch_ids": batch_ids or []}
     results = []
     for check in checks(all_batches=batch_ids is None):
-        offending = check.offending.subquery("offending")
-        number = conn.execute(select(func.count()).select_from(offending), parameters).scalar_one()
-        rows = conn.execute(select(offending).limit(SAMPLES), parameters).mappings() if number else ()
-        samples = [{name: str(value) for name, value in row.items()} for row in rows]
-        results.append(Checked(check.name, check.severity, number, samples))
+        try:
+            results.append(_execute(conn, check, parameters))
+        except DBAPIError as error:
+            if is_lost(error):
+                raise
+            raise DatabaseError(f"check {check.name}: {one_line(error, conn)}") from error
     return results
+
+
+def _execute(conn: Connection, check: Check, parameters: dict[str, Any]) -> Checked:
+    offending = check.offending.subquery("offending")
+    number = conn.execute(select(func.count()).select_from(offending), parameters).scalar_one()
+    rows = conn.execute(select(offending).limit(SAMPLES), parameters).mappings() if number else ()
+    samples = [{name: str(value) for name, value in row.items()} for row in rows]
+    return Checked(check.name, check.severity, number, samples)
 
 
 def batches_without_rows() -> Query:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, event, func, select, text
+from sqlalchemy import Connection, Engine, Select, event, func, select, text
 from sqlalchemy.orm import Session
 
 import minidw
@@ -27,6 +27,7 @@ from minidw import (
 )
 from minidw.errors import BadFileError, CheckFailedError, DatabaseError, WarehouseBusyError
 from minidw.transforms.marts import difference
+from tests.support import own_marts
 
 Feed = Callable[..., Path]
 
@@ -314,17 +315,17 @@ def test_a_failed_run_leaves_one_trace(warehouse: Engine, feed: Feed) -> None:
         assert "TOO_MANY_REJECTS" in run.failure
 
 
-def test_a_failed_check_rolls_the_run_back(
-    warehouse: Engine, feed: Feed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from minidw.steps import check as quality
-
+def test_a_failed_check_rolls_the_run_back(warehouse: Engine, feed: Feed) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
-    no_order_two = select(OrderLine.order_id).where(OrderLine.order_id == "2")
-    monkeypatch.setattr(quality, "checks", lambda **_: [quality.Check("no_order_two", "error", no_order_two)])
 
-    with pytest.raises(CheckFailedError, match="check no_order_two: 1 offending rows, such as"):
-        minidw.run(feed("order_id\n2"), warehouse)
+    with own_marts.for_a_while():
+
+        @minidw.check
+        def no_order_two() -> Select[str]:
+            return select(OrderLine.order_id).where(OrderLine.order_id == "2")
+
+        with pytest.raises(CheckFailedError, match="check no_order_two: 1 offending rows, such as"):
+            minidw.run(feed("order_id\n2"), warehouse)
 
     assert (count(warehouse, OrderLine), count(warehouse, Batch)) == (1, 1)
 

@@ -1,4 +1,4 @@
-"""Marts that a test declares: their tables, and their end."""
+"""Marts and checks that a test declares: their tables, and their end."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.schema import CreateTable
 
 from minidw import Mart, all_marts
+from minidw.schema.checks import declared_checks
 from minidw.steps import check
 from minidw.transforms import incremental, marts
 
@@ -16,10 +17,12 @@ CACHES = (marts.query, marts.full_build, incremental.incremental_build, check._c
 @contextmanager
 def for_a_while() -> Iterator[None]:
     """What is declared inside is forgotten at the end."""
-    before = set(Mart.metadata.tables)
+    before, checks = set(Mart.metadata.tables), dict(declared_checks)
     try:
         yield
     finally:
+        declared_checks.clear()
+        declared_checks.update(checks)
         for name in set(Mart.metadata.tables) - before:
             Mart.metadata.remove(Mart.metadata.tables[name])
         for cache in CACHES:
