@@ -1,16 +1,17 @@
-"""The user's own marts and checks: the module that MINIDW_MARTS or the pyproject.toml names."""
+"""The user's own marts and checks: the module that MINIDW_MARTS or a pyproject.toml names."""
 
 import importlib
 import os
 import sys
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from traceback import extract_tb
 
+from minidw.environment import with_dotenv
 from minidw.errors import DeclarationError, MinidwError, SettingsError, printable
 from minidw.schema.base import Base
 from minidw.schema.checks import Check, declared_checks
@@ -38,10 +39,26 @@ def load_own() -> None:
 
     Raises DeclarationError where it declares what could not be computed exactly, or SettingsError.
     """
-    if module := os.environ.get(VARIABLE, "").strip():
-        _import(module, str(Path.cwd()), VARIABLE)
-    elif (project := find_project()) and project.marts:
-        _import(project.marts, str(project.directory), f"{project.directory / 'pyproject.toml'}: marts")
+    try:
+        named = _named(Path.cwd(), os.environ.get(VARIABLE, "").strip())
+    except FileNotFoundError:
+        return
+    if named:
+        _import(*named)
+
+
+@cache
+def _named(working_directory: Path, in_environment: str) -> tuple[str, Path, str] | None:
+    """The module, the directory that it lies in, and what names it."""
+    if in_environment:
+        return in_environment, working_directory, VARIABLE
+    # A .env that cannot be read is for the settings to tell, if they are asked.
+    with suppress(SettingsError):
+        if (path := find_upwards(".env")) and (module := with_dotenv().get(VARIABLE, "").strip()):
+            return module, path.parent, VARIABLE
+    if (project := find_project()) and project.marts:
+        return project.marts, project.directory, f"{project.directory / 'pyproject.toml'}: marts"
+    return None
 
 
 def own_checks() -> list[Check]:
@@ -82,10 +99,10 @@ def _text(path: Path) -> str:
 
 
 @cache
-def _import(module: str, directory: str, said_in: str) -> None:
+def _import(module: str, directory: Path, said_in: str) -> None:
     # What lies there goes before what is installed, as it does for Python itself: it is what is worked on.
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
+    if str(directory) not in sys.path:
+        sys.path.insert(0, str(directory))
     with _taken_back_where_it_fails():
         try:
             importlib.import_module(module)

@@ -93,6 +93,15 @@ def test_every_command_covers_the_marts_and_checks_of_the_module(
     assert [ran["checked"][-1]["offending"] for ran in (first, second)] == [0, 1]
 
 
+def test_a_dotenv_names_the_module_for_the_directories_below(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text(f"MINIDW_MARTS={shop}.marts\n")
+    (tmp_path / "exports").mkdir()
+    monkeypatch.chdir(tmp_path / "exports")
+    assert [mart.__tablename__ for mart in minidw.all_marts()][4:] == ["status_revenue"]
+
+
 SELECT = "select(DailyRevenue.order_date, DailyRevenue.revenue).where(DailyRevenue.revenue > 1000)"
 FAULTS = [
     (
