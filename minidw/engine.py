@@ -28,11 +28,29 @@ def create_engine(settings: Settings | None = None, *, create: bool = True) -> E
     """An engine on the database of the settings; starts the embedded PostgreSQL where they name no other.
 
     The embedded server is that of the nearest ``.minidw``, in the working directory or above it, and runs
-    for as long as some process holds such an engine. Where there is none yet, one is made here; where
-    ``create`` is false that is an error instead, which says where it was looked for.
+    for as long as some process holds such an engine.
 
     The sessions of the engine have the ``search_path`` pg_catalog: name a table with its schema. Its ``url``
-    is what may be shown of it; passwords and the like stay with the connections. Raises DatabaseError.
+    is what may be shown of it; passwords and the like stay with the connections.
+
+    Args:
+        settings: those of the environment by default
+        create: where there is no embedded warehouse yet, make one (True); otherwise that is an error, which
+            says where it was looked for
+
+    Returns:
+        An engine of psycopg2 whose transactions are READ COMMITTED.
+
+    Raises:
+        SettingsError: a setting cannot be understood
+        DatabaseError: the embedded PostgreSQL cannot be started or found; a server is met later, when the
+            engine connects
+
+    Example:
+        >>> engine = minidw.create_engine()
+        >>> with engine.connect() as conn:
+        ...     conn.scalar(select(minidw.CustomerLtv.lifetime_value).filter_by(customer_id="bob"))
+        Decimal('151.0000')
     """
     settings = settings or Settings.from_env()
     server = None

@@ -18,9 +18,19 @@ from minidw.rulebook import RULES, Rules
 class Settings(Rules):
     """What a run needs to know. The defaults are those of an empty environment.
 
-    ``url`` is None when the embedded PostgreSQL is to be used. It lives in ``home``; None is the nearest
-    ``.minidw``, in the working directory or above it. A rule that is None is left to the warehouse, which
-    keeps its rules from its first batch on; one that is said has to be the warehouse's.
+    A rule that is None is left to the warehouse, which keeps its rules from its first batch on; one that is
+    said has to be the warehouse's. A value may be given as it is written in the environment.
+
+    url: the database, ``postgresql://…``; None: the embedded PostgreSQL
+    home: where the embedded PostgreSQL lives; None: the nearest ``.minidw``, here or in a directory above
+    max_reject_ratio: share of a file's rows, 0 to 1, beyond which it is refused
+    order_date_min: first day of an order, inclusive, UTC
+    order_date_max: last day of an order, inclusive, UTC
+    revenue_statuses: the statuses that count as revenue
+    segment_vip, segment_high, segment_medium: lifetime value from which on a customer is in the segment,
+        inclusive, in the currency of the orders
+
+    Raises SettingsError for a value that cannot be.
 
     Example:
         >>> minidw.Settings(order_date_max="2026-12-31").order_date_max
@@ -35,8 +45,15 @@ class Settings(Rules):
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read the environment; the nearest ``.env``, here or above, fills in what it leaves out.
 
-        ``environ`` is read in its place, and no file.
-        Raises SettingsError for a value that cannot be understood, naming the variable, never a password.
+        Args:
+            environ: what to read in its place, and no file
+
+        Raises:
+            SettingsError: a value cannot be understood; names the variable, never a password
+
+        Example:
+            >>> minidw.Settings.from_env({"MAX_REJECT_RATIO": "0.05"}).max_reject_ratio
+            Decimal('0.05')
         """
         values = with_dotenv() if environ is None else environ
 

@@ -31,7 +31,21 @@ QUEUE = "staging.orders_changes"
 
 @dataclass(frozen=True)
 class Difference:
-    """A row that only one side has: ``side`` is held for what a table holds, due for what it should hold."""
+    """A row that only one side has.
+
+    table: the table, with its schema
+    side: ``held`` for a row that the table holds and should not, ``due`` for one that it should hold
+    row: column name and value
+
+    Example:
+        >>> with minidw.create_engine().begin() as conn:
+        ...     conn.exec_driver_sql("UPDATE mart.customer_ltv SET order_lines = 9 WHERE customer_id = 'bob'")
+        ...     for difference in minidw.verify(conn).differences:
+        ...         print(difference.table, difference.side, difference.row["order_lines"])
+        <sqlalchemy.engine.cursor.CursorResult object at ...>
+        mart.customer_ltv due 1
+        mart.customer_ltv held 9
+    """
 
     table: str
     side: str
@@ -42,12 +56,16 @@ class Difference:
 class Verified:
     """What was compared, and how it differs.
 
-    ``tables``: the number of differing rows of each table that was compared.
-    ``differences``: the first of them, up to 20 of each comparison.
-    ``changes_waiting``: changes that the marts are not to have yet; they are compared as of the last build.
-    ``full_builds_waiting``: marts that the next build makes in full. One that was defined otherwise when it
-    was built is compared with its present definition, and may differ.
-    ``lines_beyond_raw``: order lines that cannot be compared with raw, for their batches were pruned.
+    tables: the number of differing rows of each table that was compared
+    differences: the first of them, up to 20 of each comparison
+    changes_waiting: changes that the marts are not to have yet; they are compared as of the last build
+    full_builds_waiting: marts that the next build makes in full. One that was defined otherwise when it
+        was built is compared with its present definition, and may differ
+    lines_beyond_raw: order lines that cannot be compared with raw, for their batches were pruned
+
+    Example:
+        >>> minidw.verify().changes_waiting
+        0
     """
 
     differences: list[Difference]
@@ -72,11 +90,22 @@ def verify(
 
     The ledger, rejects and order lines are held against the rows of raw, judged again; the control totals
     against the order lines; the changes that wait against both; and each mart against its from-scratch
-    query over what was staged when it was built.
+    query over what was staged when it was built. The rows are compared, counted and kept by the server,
+    however many differ.
 
-    ``sample``: compare a random part of the keys, such as 0.01; counts and control totals are left out then.
-    ``progress`` is called before each part. The rows are compared, counted and kept by the server, however
-    many differ. Raises SettingsError where the settings say otherwise than the rules of the warehouse.
+    Args:
+        bind: where to read; nothing: what the settings say
+        sample: compare a random part of the keys, above 0 and up to 1, such as 0.01; counts and control
+            totals are left out then. All of them by default
+        progress: called before each part with its name
+        settings: those of the environment by default
+
+    Returns:
+        What was compared; ``differences`` is empty where all is well.
+
+    Raises:
+        SettingsError: the sample is no part, or the settings say otherwise than the rules of the warehouse
+        DatabaseError: the warehouse cannot be read
 
     Example:
         >>> verified = minidw.verify()

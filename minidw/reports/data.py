@@ -177,7 +177,17 @@ def holdings(
 
 
 def rules(bind: Bind = None, *, settings: Settings | None = None) -> list[RuleInForce]:
-    """The rules of the warehouse: their values, where each is from and since when, and what the settings say.
+    """The rules of the warehouse, and what the settings say of them.
+
+    Args:
+        bind: where to read; nothing: what the settings say
+        settings: those of the environment by default
+
+    Returns:
+        Each rule: its value, where that is from and since when, and what the settings say.
+
+    Raises:
+        DatabaseError: the warehouse cannot be read
 
     Example:
         >>> {rule.name: rule.value for rule in minidw.rules()}["ORDER_DATE_MIN"]

@@ -25,9 +25,17 @@ ROWS_AT_A_TIME = 1000
 class Reject:
     """A rejected row, or a malformed line that was set aside, with everything that is wrong with it.
 
-    ``row`` is its position among the rows of the file; of a malformed line ``line`` is that among its lines,
-    as an editor counts them, and ``text`` what stands there. ``delivered`` has its values by the names of the
-    file's own header, none where the batch was pruned.
+    batch_id, file: the batch it came in, and the name of its file
+    row: its position among the rows of the file, from 1; None for a malformed line
+    line: of a malformed line, its position among the lines of the file, as an editor counts them
+    reasons: every reason, as codes
+    faults: for each reason and column: the value delivered, and what is allowed
+    delivered: its values by the names of the file's own header; none where the batch was pruned
+    text: of a malformed line, what stands there
+
+    Example:
+        >>> minidw.rejects()[0].delivered["price"]
+        '40,00'
     """
 
     batch_id: int
@@ -51,10 +59,20 @@ def rejects(
     limit: int | None = None,
     settings: Settings | None = None,
 ) -> list[Reject]:
-    """The rejected rows of a file, by its name, or of a batch, by its number; of all of them by default.
+    """The rows that were set aside, as they were delivered, each with its reasons.
 
-    In the order of the batches and of the rows in their files, malformed lines after the rows; at most
-    ``limit`` of them. Raises SettingsError where there is no such file or batch.
+    Args:
+        of: the name of a file, or the number of a batch; all of them by default
+        bind: where to read; nothing: what the settings say
+        limit: at most so many; all of them by default
+        settings: those of the environment by default
+
+    Returns:
+        In the order of the batches and of the rows in their files, malformed lines after the rows.
+
+    Raises:
+        SettingsError: there is no such file or batch
+        DatabaseError: the warehouse cannot be read
 
     Example:
         >>> for reject in minidw.rejects("orders.csv"):

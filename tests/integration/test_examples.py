@@ -36,9 +36,16 @@ order_id | order_timestamp     | customer_id | product_id | price | quantity | s
 # What an example need not import.
 IMPORTED = {"minidw": minidw, "date": date, "Decimal": Decimal, "Path": Path, "select": select}
 PUBLIC = {name: getattr(minidw, name) for name in minidw.MODULES}
+METHODS = {
+    f"{name}.{method}": getattr(thing, method)
+    for name, thing in PUBLIC.items()
+    if inspect.isclass(thing)
+    for method in vars(thing)
+    if not method.startswith("_")
+}
 EXAMPLES = {
     name: examples
-    for name, thing in PUBLIC.items()
+    for name, thing in (PUBLIC | METHODS).items()
     if (examples := doctest.DocTestParser().get_examples(inspect.getdoc(thing) or ""))
 }
 
