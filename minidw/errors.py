@@ -21,31 +21,86 @@ class MinidwError(Exception):
 
 
 class SettingsError(MinidwError):
-    """A setting or an argument is wrong or missing; the text names it."""
+    """A setting or an argument is wrong or missing; the text names it.
+
+    Example:
+        >>> minidw.generate_orders(rows=-1)
+        Traceback (most recent call last):
+        minidw.errors.SettingsError: rows must not be negative, but is -1
+    """
 
 
 class DeclarationError(MinidwError, TypeError):
-    """A mart is declared in a way that cannot be computed exactly; the text names class and column."""
+    """A mart is declared in a way that cannot be computed exactly; the text names class and column.
+
+    Example:
+        >>> class Uncounted(minidw.Mart):
+        ...     __tablename__ = "uncounted"
+        ...     day: Mapped[date] = minidw.key(lambda line: line.order_timestamp)
+        Traceback (most recent call last):
+        minidw.errors.DeclarationError: Uncounted...
+    """
 
 
 class DatabaseError(MinidwError):
-    """The database cannot be reached or used: no server, wrong version, no permission."""
+    """The database cannot be reached or used: no server, wrong version, no permission.
+
+    Example:
+        >>> minidw.upgrade(revision="nonsense")
+        Traceback (most recent call last):
+        minidw.errors.DatabaseError: cannot migrate: Can't locate revision identified by 'nonsense'
+    """
 
 
 class EmbeddedError(DatabaseError):
-    """The embedded PostgreSQL cannot be installed, started or reached."""
+    """The embedded PostgreSQL cannot be installed, started or reached.
+
+    Example:
+        >>> minidw.create_engine(minidw.Settings(), create=False)
+        Traceback (most recent call last):
+        minidw.errors.EmbeddedError: ...
+    """
 
 
 class ConnectionLostError(DatabaseError):
-    """The connection broke: what was under way is stored whole or not at all; to run it again is safe."""
+    """The connection broke: what was under way is stored whole or not at all; to run it again is safe.
+
+    Example:
+        >>> def run_until_done(path):
+        ...     while True:
+        ...         try:
+        ...             return minidw.run(path)
+        ...         except minidw.ConnectionLostError:
+        ...             print("once more")
+        >>> run_until_done("corrections.csv").staged[0].inserted
+        1
+    """
 
 
 class WarehouseBusyError(DatabaseError):
-    """Another runner holds the warehouse and the caller chose not to wait."""
+    """Another runner holds the warehouse and the caller chose not to wait.
+
+    Example:
+        >>> with minidw.create_engine().begin() as conn:
+        ...     built = minidw.build_marts(conn)  # until this transaction ends, nobody else writes
+        ...     minidw.run("corrections.csv", wait=False)
+        Traceback (most recent call last):
+        minidw.errors.WarehouseBusyError: the warehouse is in use by process ...
+    """
 
 
 class DataError(MinidwError):
-    """The data is at fault; nothing of it was stored."""
+    """The data is at fault; nothing of it was stored.
+
+    Example:
+        >>> for file in ("broken.csv", "corrections.csv"):
+        ...     try:
+        ...         print("batch", minidw.run(file).loaded.batch_id)
+        ...     except minidw.DataError as error:
+        ...         print(error)
+        broken.csv:3: UNTERMINATED_QUOTE: the quote opened here is never closed
+        batch 2
+    """
 
     exit_code = 1
 
@@ -88,7 +143,15 @@ class BadFileError(DataError):
 
 
 class CheckFailedError(DataError):
-    """A check of severity ``error`` found offending rows; the run was rolled back."""
+    """A check of severity ``error`` found offending rows; the run was rolled back.
+
+    Example:
+        >>> with minidw.create_engine().begin() as conn:
+        ...     changed = conn.exec_driver_sql("UPDATE mart.daily_revenue SET revenue = 1")
+        >>> minidw.run("corrections.csv")
+        Traceback (most recent call last):
+        minidw.errors.CheckFailedError: check revenue_agrees: 1 offending row...
+    """
 
 
 def _at(line: int | None) -> str:
