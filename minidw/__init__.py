@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from minidw.pipeline import run as run
     from minidw.pipeline import run_checks as run_checks
     from minidw.pipeline import set_rules as set_rules
+    from minidw.pipeline import unload as unload
     from minidw.proofs.preview import MartPreview as MartPreview
     from minidw.proofs.preview import Preview as Preview
     from minidw.proofs.preview import Revenue as Revenue
@@ -83,6 +84,7 @@ if TYPE_CHECKING:
     from minidw.steps.rules import RuleInForce as RuleInForce
     from minidw.steps.stage import Replayed as Replayed
     from minidw.steps.stage import Staged as Staged
+    from minidw.steps.unload import Unloaded as Unloaded
     from minidw.transforms.reasons import Fault as Fault
 
     __version__: str
@@ -135,6 +137,7 @@ MODULES = {
     "Settings": "settings",
     "SettingsError": "errors",
     "Staged": "steps.stage",
+    "Unloaded": "steps.unload",
     "Verified": "proofs.verify",
     "WarehouseBusyError": "errors",
     "all_marts": "schema",
@@ -162,6 +165,7 @@ MODULES = {
     "smallest": "schema.words",
     "status": "reports.data",
     "total": "schema.words",
+    "unload": "pipeline",
     "upgrade": "migrate",
     "value": "schema.words",
     "verify": "proofs.verify",

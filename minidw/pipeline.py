@@ -1,7 +1,7 @@
 """The steps, each in one transaction under the one lock: load, stage, build, check; run is all of them."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime
@@ -24,7 +24,8 @@ from minidw.steps.check import Checked, execute_checks
 from minidw.steps.load import Loaded, load
 from minidw.steps.prune import Pruned, remove_rows
 from minidw.steps.rules import RuleChange, keep_rules, wanted_rules
-from minidw.steps.stage import Replayed, Staged, stage
+from minidw.steps.stage import Replayed, Staged, replay_if_due, stage
+from minidw.steps.unload import Unloaded, remove_batches, take_back
 
 Progress = Callable[[int], None]
 RECONNECT_SECONDS = 5.0
@@ -46,6 +47,7 @@ class Result:
     built: list[Built] = field(default_factory=list)
     checked: list[Checked] = field(default_factory=list)
     _pruned: Pruned | None = None
+    _unloaded: Unloaded | None = None
     rules: list[RuleChange] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -71,6 +73,17 @@ class Result:
     def pruned(self, pruned: Pruned) -> None:
         self._pruned = pruned
 
+    @property
+    def unloaded(self) -> Unloaded:
+        """What was taken back; AttributeError after a command that takes nothing back."""
+        if self._unloaded is None:
+            raise AttributeError(f"{self.command} takes nothing back: its result has no 'unloaded'")
+        return self._unloaded
+
+    @unloaded.setter
+    def unloaded(self, unloaded: Unloaded) -> None:
+        self._unloaded = unloaded
+
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
         """Time a step."""
@@ -90,6 +103,7 @@ def run(
     format: Format | None = None,
     force: bool = False,
     number_lines: bool = False,
+    replace: int | None = None,
     accept_rules: bool = False,
     wait: bool = True,
     progress: Progress | None = None,
@@ -98,6 +112,8 @@ def run(
     """Bring a CSV file into the warehouse: load, stage, build and check in one commit.
 
     A file whose bytes are there already is skipped; whatever an earlier step left undone is done.
+    ``replace``: a batch to unload; the file takes its place in the order of deliveries, so that what
+    corrected it later still does.
     ``accept_rules``: where the settings say otherwise than the rules of the warehouse, these change, and
     everything that follows from them, in the same commit.
     Raises BadFileError, CheckFailedError, SettingsError or DatabaseError; nothing is stored then, save the
@@ -107,7 +123,16 @@ def run(
     feed = surveyed(source, format)
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
-        all_steps(conn, result, feed, ruled, force=force, number_lines=number_lines, progress=progress)
+        all_steps(
+            conn,
+            result,
+            feed,
+            ruled,
+            force=force,
+            number_lines=number_lines,
+            replace=replace,
+            progress=progress,
+        )
 
     return _attempt("run", work, bind, settings, create=True, wait=wait, file=feed.name, accept=accept_rules)
 
@@ -208,6 +233,39 @@ def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Setti
     return _attempt("prune", work, bind, settings, wait=wait)
 
 
+def unload(
+    batch_ids: int | Sequence[int], bind: Bind = None, *, wait: bool = True, settings: Settings | None = None
+) -> Result:
+    """Take batches back: their rows leave raw, and everything becomes what the other deliveries say.
+
+    An earlier version of an order line comes back, the marts follow, and the ledger keeps the batch with the
+    time it was unloaded. The same bytes can be loaded again. All of it is one commit, after the checks.
+    Raises SettingsError where there is no such batch, or it was pruned: nothing tells any more what it named.
+
+    Example:
+        >>> minidw.unload(3).unloaded.ceased
+        120
+    """
+    settings = settings or Settings.from_env()
+    chosen = [batch_ids] if isinstance(batch_ids, int) else list(batch_ids)
+
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
+        unload_steps(conn, result, chosen, ruled)
+
+    return _attempt("unload", work, bind, settings, wait=wait)
+
+
+def unload_steps(conn: Connection, result: Result, batch_ids: Sequence[int], settings: Settings) -> None:
+    """The steps of an unload, in the transaction of the connection."""
+    with result.step("unload"):
+        result.replayed = replay_if_due(conn, settings)
+        result.unloaded, _ = remove_batches(conn, settings, take_back(conn, batch_ids))
+    with result.step("build"):
+        result.built = build(conn, settings)
+    with result.step("check"):
+        result.checked = _check(conn, settings)
+
+
 def all_steps(
     conn: Connection,
     result: Result,
@@ -216,11 +274,21 @@ def all_steps(
     *,
     force: bool,
     number_lines: bool,
+    replace: int | None = None,
     progress: Progress | None,
 ) -> None:
     """The steps of a run, in the transaction of the connection."""
+    taken = [] if replace is None else take_back(conn, [replace])
+    place = taken[0]["place"] if taken else None
     with result.step("load"):
-        result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+        result.loaded = load(
+            conn, feed, force=force, number_lines=number_lines, in_place_of=place, progress=progress
+        )
+    if taken:
+        with result.step("unload"):
+            result.replayed = replay_if_due(conn, settings)
+            result.unloaded, arrived = remove_batches(conn, settings, taken, result.loaded.batch_id)
+            result.staged = [] if arrived is None else [arrived]
     remaining_steps(conn, result, settings)
 
 
@@ -228,7 +296,9 @@ def remaining_steps(conn: Connection, result: Result, settings: Settings) -> Non
     """Those that follow a load, or a change of the rules."""
     with result.step("stage"):
         landed = result.loaded.batch_id if result.file is not None and not result.loaded.skipped else None
-        result.replayed, result.staged = stage(conn, settings, landed=landed)
+        replayed, staged = stage(conn, settings, landed=landed)
+        result.replayed = result.replayed or replayed
+        result.staged += staged
     with result.step("build"):
         result.built = build(conn, settings)
     with result.step("check"):

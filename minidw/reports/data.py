@@ -140,7 +140,7 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
     waiting = select(
         select(func.count())
         .select_from(Batch)
-        .where(Batch.staged_at.is_(None))
+        .where(Batch.staged_at.is_(None), Batch.unloaded_at.is_(None))
         .scalar_subquery()
         .label("batches_to_stage"),
         select(func.count()).select_from(OrderChange).scalar_subquery().label("changes_to_build"),

@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
+    ColumnElement,
     ForeignKey,
     Index,
     Integer,
@@ -24,8 +25,9 @@ class Batch(Base):
     rows_read = inserted + updated + unchanged + superseded + rejected.
 
     batch_id: order of loading; of several deliveries of an order line the highest batch_id wins
+    in_place_of: where it replaced another batch, the batch_id by which it wins: the place of that one
     file_name: name the file was delivered under
-    sha256: SHA-256 of the CSV bytes, hexadecimal; unique among the loads that were not forced
+    sha256: SHA-256 of the CSV bytes, hexadecimal; unique among the loads neither forced nor unloaded
     forced: true where the file was loaded again on purpose
     file_bytes: size of the CSV, bytes
     header: delivered name of each feed column
@@ -37,6 +39,7 @@ class Batch(Base):
     built_at: when its changes reached the marts; null until then
     checked_at: when the checks passed on it; null until then
     pruned_at: when its rows were removed from raw to save space; null while they are there
+    unloaded_at: when it was taken back and its rows removed; its counts are those of then; null until then
     rows_read: rows of the file after the header, malformed lines among them
     inserted: rows that added an order line
     updated: rows that replaced an earlier delivery of their order line
@@ -49,6 +52,7 @@ class Batch(Base):
     __tablename__ = "batches"
 
     batch_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    in_place_of: Mapped[int | None]
     file_name: Mapped[Code]
     sha256: Mapped[Code]
     forced: Mapped[bool] = mapped_column(server_default=false())
@@ -62,6 +66,7 @@ class Batch(Base):
     built_at: Mapped[Instant | None]
     checked_at: Mapped[Instant | None]
     pruned_at: Mapped[Instant | None]
+    unloaded_at: Mapped[Instant | None]
     rows_read: Mapped[Count]
     inserted: Mapped[Count | None]
     updated: Mapped[Count | None]
@@ -77,7 +82,18 @@ class Batch(Base):
             name="adds_up",
         ),
         CheckConstraint("staged_at IS NOT NULL OR built_at IS NULL", name="staged_before_built"),
-        Index("uq_batches_sha256", "sha256", unique=True, postgresql_where=text("NOT forced")),
+        Index(
+            "uq_batches_sha256",
+            "sha256",
+            unique=True,
+            postgresql_where=text("NOT forced AND unloaded_at IS NULL"),
+        ),
+        Index(
+            "uq_batches_in_place_of",
+            "in_place_of",
+            unique=True,
+            postgresql_where=text("unloaded_at IS NULL"),
+        ),
         {"schema": "raw"},
     )
 
@@ -111,11 +127,16 @@ class RuleVersion(Base):
     )
 
 
+def place_of(batch: type[Batch]) -> ColumnElement[int]:
+    """The place of a batch in the order of deliveries; of those of an order line the highest holds."""
+    return func.coalesce(batch.in_place_of, batch.batch_id, type_=Integer)
+
+
 class Run(Base):
     """One commit of the warehouse, or one failure to make it. One row per attempt.
 
     run_id: identifies the attempt
-    command: what was asked for: run, load, stage, build, check, prune or rules
+    command: what was asked for: run, load, stage, build, check, prune, rules, unload or erase
     batch_id: the batch that a run or load brought; null otherwise
     file_name: the file that a run or load was given; null otherwise
     started_at: when the transaction began

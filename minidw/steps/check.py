@@ -29,7 +29,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from minidw.connection import is_lost, one_line
 from minidw.errors import DatabaseError, DeclarationError
 from minidw.schema.checks import Check
-from minidw.schema.ledger import Batch
+from minidw.schema.ledger import Batch, place_of
 from minidw.schema.mart import Mart
 from minidw.schema.marts import CustomerSegments, all_marts
 from minidw.schema.own import own_checks
@@ -39,6 +39,7 @@ from minidw.schema.vocabulary import SEGMENTS
 from minidw.schema.words import Role, counts_as_revenue, rule
 from minidw.settings import Settings
 from minidw.transforms.constructs import Query, both_ways, trimmed
+from minidw.transforms.replay import has_rows
 from minidw.transforms.rules import out_of_range_date
 from minidw.transforms.staging import totals_of_lines
 from minidw.transforms.values import is_derived, measures, value_of
@@ -139,7 +140,7 @@ def batches_not_adding_up(of_batches: Any) -> Query:
             of_batches(Batch),
             or_(
                 and_(
-                    Batch.pruned_at.is_(None),
+                    has_rows,
                     Batch.rows_read != func.coalesce(delivered.c.rows, 0) + Batch.malformed,
                 ),
                 and_(Batch.staged_at.is_not(None), fates.is_distinct_from(Batch.rows_read)),
@@ -156,7 +157,8 @@ def batches_not_covered(of_batches: Any) -> Query:
     held, rejected = _rows_by_batch(OrderLine, of_batches), _rows_by_batch(OrderRejected, of_batches)
     staged = Batch.inserted + Batch.updated
     lines, rejects = func.coalesce(held.c.rows, 0), func.coalesce(rejected.c.rows, 0) + Batch.malformed
-    newest = select(func.max(Batch.batch_id)).where(Batch.staged_at.is_not(None)).scalar_subquery()
+    counts = and_(Batch.staged_at.is_not(None), Batch.unloaded_at.is_(None))
+    newest = select(func.max(place_of(Batch))).where(counts).scalar_subquery()
     return (
         select(
             Batch.batch_id,
@@ -169,8 +171,13 @@ def batches_not_covered(of_batches: Any) -> Query:
         .join(rejected, Batch.batch_id == rejected.c.batch_id, isouter=True)
         .where(
             of_batches(Batch),
-            Batch.staged_at.is_not(None),
-            or_(Batch.rejected != rejects, lines > staged, and_(Batch.batch_id == newest, lines != staged)),
+            counts,
+            or_(
+                Batch.rejected != rejects,
+                lines > staged,
+                # What a pruned batch had before a correction does not come back without the correction.
+                and_(place_of(Batch) == newest, Batch.pruned_at.is_(None), lines != staged),
+            ),
         )
     )
 

@@ -8,12 +8,12 @@ from typing import Protocol
 
 import psycopg2
 from psycopg2.sql import SQL, Identifier, Literal
-from sqlalchemy import Connection, Insert, column, delete, func, insert, literal, select, table, text
+from sqlalchemy import Connection, Insert, and_, column, delete, func, insert, literal, select, table, text
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.types import Integer, Text
 
 from minidw.database import lock_at_once
-from minidw.errors import BadFileError
+from minidw.errors import BadFileError, SettingsError
 from minidw.feed.survey import Feed
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
@@ -44,13 +44,21 @@ def load(
     *,
     force: bool = False,
     number_lines: bool = False,
+    in_place_of: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Loaded:
     """Bring a surveyed file into raw as one batch, unless its bytes are there already.
 
-    Raises BadFileError for what only COPY can find; the transaction is to be rolled back then.
+    ``in_place_of``: its place in the order of deliveries, where that is not the last.
+    Raises BadFileError for what only COPY can find; the transaction is to be rolled back then. Raises
+    SettingsError for bytes that are there already and are to take another place.
     """
-    known = conn.scalar(select(func.min(Batch.batch_id)).where(Batch.sha256 == feed.sha256))
+    same = and_(Batch.sha256 == feed.sha256, Batch.unloaded_at.is_(None))
+    known = conn.scalar(select(func.min(Batch.batch_id)).where(same))
+    if known is not None and in_place_of is not None and not force:
+        raise SettingsError(
+            f"{feed.name} was loaded before, as batch {known}: it takes another place with --force only"
+        )
     if known is not None and not force:
         return Loaded(known, feed.name, feed.rows + feed.malformed, feed.malformed, skipped=True)
     _empty_landing(conn)
@@ -67,6 +75,7 @@ def load(
         insert(Batch)
         .values(
             batch_id=next_id(Batch.batch_id),
+            in_place_of=in_place_of,
             file_name=feed.name,
             sha256=feed.sha256,
             forced=known is not None,

@@ -7,6 +7,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
+from minidw.transforms.replay import has_rows
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Pruned:
 
 def prunable(before: date) -> tuple[ColumnElement[bool], ...]:
     """The batches that were loaded before a day (UTC), have reached the marts, and are still in raw."""
-    return Batch.load_date < before, Batch.built_at.is_not(None), Batch.pruned_at.is_(None)
+    return Batch.load_date < before, Batch.built_at.is_not(None), has_rows
 
 
 def remove_rows(conn: Connection, before: date) -> Pruned:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, RowMapping, delete, exists, func, or_, select
 
 from minidw.database import lock_at_once, owns
 from minidw.errors import BadFileError
-from minidw.schema.ledger import Batch, MartBuild
+from minidw.schema.ledger import Batch, MartBuild, place_of
 from minidw.schema.staging import OrderChange, OrderLine, OrderTotal
 from minidw.schema.vocabulary import Fates
 from minidw.settings import Settings
@@ -61,15 +61,20 @@ def stage(
     table.
     Raises BadFileError where a batch has more rejects than the settings allow.
     """
-    rules = rules_fingerprint(settings.rules)
-    replayed = None
-    if again or conn.scalar(select(exists().where(replay.to_replay, Batch.rules != rules))):
-        replayed = _replay(conn, settings, rules, "asked for" if again else "the rules of staging changed")
-    waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None)).order_by(Batch.batch_id)
+    replayed = replay_if_due(conn, settings, again=again)
+    waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None), replay.has_rows)
     return replayed, [
-        _stage_batch(conn, settings, rules, batch, landed=batch["batch_id"] == landed)
-        for batch in conn.execute(waiting).mappings().all()
+        _stage_batch(conn, settings, batch, landed=batch["batch_id"] == landed)
+        for batch in conn.execute(waiting.order_by(place_of(Batch))).mappings().all()
     ]
+
+
+def replay_if_due(conn: Connection, settings: Settings, *, again: bool = False) -> Replayed | None:
+    """Judge every staged batch again where the rules are no longer those it was judged by, or if asked to."""
+    rules = rules_fingerprint(settings.rules)
+    if again or conn.scalar(select(exists().where(replay.to_replay, Batch.rules != rules))):
+        return _replay(conn, settings, rules, "asked for" if again else "the rules of staging changed")
+    return None
 
 
 def judge_again(conn: Connection, parameters: dict[str, Any], scope: Scope = Scope.ALL) -> None:
@@ -79,17 +84,13 @@ def judge_again(conn: Connection, parameters: dict[str, Any], scope: Scope = Sco
     conn.execute(analyze(staging.incoming))
 
 
-def _stage_batch(
-    conn: Connection, settings: Settings, rules: str, batch: RowMapping, *, landed: bool
-) -> Staged:
+def _stage_batch(conn: Connection, settings: Settings, batch: RowMapping, *, landed: bool) -> Staged:
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
     # Lines are numbered on the way from the landing table to the history.
     scope = Scope.LANDED if landed and not batch["numbered_lines"] else Scope.BATCH
     conn.execute(staging.create_incoming(scope), parameters)
     rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
-    reasons, examples = explain_rejects(conn, batch["batch_id"]) if rejected else ({}, [])
-    if rejected > batch["rows_read"] * settings.max_reject_ratio:
-        raise _too_many_rejects(batch, rejected, reasons, examples, settings)
+    reasons, examples = judge_rejects(conn, settings, batch, rejected)
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     superseded = conn.execute(staging.delete_superseded()).rowcount
     is_first = not conn.scalar(
@@ -105,6 +106,19 @@ def _stage_batch(
         superseded=superseded,
         rejected=rejected,
     )
+    return note_staged(conn, settings, batch, fates, reasons, examples)
+
+
+def note_staged(
+    conn: Connection,
+    settings: Settings,
+    batch: RowMapping,
+    fates: Fates,
+    reasons: dict[str, int],
+    examples: list[Example],
+) -> Staged:
+    """Note in the ledger what became of the rows of a batch."""
+    rules = rules_fingerprint(settings.rules)
     this_batch = update(Batch).where(Batch.batch_id == batch["batch_id"])
     conn.execute(this_batch.values(staged_at=func.clock_timestamp(), rules=rules, **asdict(fates)))
     return Staged(
@@ -114,8 +128,18 @@ def _stage_batch(
         **asdict(fates),
         reasons=reasons,
         examples=examples,
-        hints=(*_date_hint(batch, reasons, settings), *_line_hint(batch, superseded)),
+        hints=(*_date_hint(batch, reasons, settings), *_line_hint(batch, fates.superseded)),
     )
+
+
+def judge_rejects(
+    conn: Connection, settings: Settings, batch: RowMapping, rejected: int
+) -> tuple[dict[str, int], list[Example]]:
+    """Why rows of a batch were rejected. Raises BadFileError where that are more than the settings allow."""
+    reasons, examples = explain_rejects(conn, batch["batch_id"]) if rejected else ({}, [])
+    if rejected > batch["rows_read"] * settings.max_reject_ratio:
+        raise _too_many_rejects(batch, rejected, reasons, examples, settings)
+    return reasons, examples
 
 
 def _too_many_rejects(
@@ -138,7 +162,7 @@ def _too_many_rejects(
 
 
 @dataclass(frozen=True)
-class _Applied:
+class Applied:
     """How many order lines appeared, ceased, and were as staged already."""
 
     appeared: int
@@ -146,22 +170,22 @@ class _Applied:
     unchanged: int = 0
 
 
-def _apply_batch(conn: Connection) -> _Applied:
+def _apply_batch(conn: Connection) -> Applied:
     """Queue as changes what a batch differs in from staging, and make them."""
     conn.execute(analyze(staging.incoming))
     stage = _next_stage(conn)
     ceased, unchanged = _compare(conn, stage, by=staging.VALUES)
-    return _Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
+    return Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
 
 
-def _apply_replay(conn: Connection) -> _Applied:
-    """Queue as changes what all batches, judged again, differ in from staging, and make them."""
+def apply_judged(conn: Connection, scope: Scope) -> Applied:
+    """Queue as changes what batches, judged again, differ in from staging, and make them."""
     stage = _next_stage(conn)
-    vanished = conn.execute(replay.insert_vanished(), stage).rowcount
+    vanished = conn.execute(replay.insert_vanished(scope), stage).rowcount
     # The same values may now come from another delivery: then that is where the line comes from.
     replaced, unchanged = _compare(conn, stage, by=(*staging.VALUES, *staging.ORIGIN))
     ceased = vanished + replaced
-    return _Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
+    return Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
 
 
 def _next_stage(conn: Connection) -> dict[str, int]:
@@ -187,7 +211,7 @@ def _carry_out(conn: Connection, stage: dict[str, int], ceased: int) -> int:
     return appeared
 
 
-def _fill(conn: Connection) -> _Applied:
+def _fill(conn: Connection) -> Applied:
     """The first lines of a warehouse need no queue: the marts have nothing yet and are built in full.
 
     The indexes come after the rows, where we may build them and nobody is reading.
@@ -202,7 +226,7 @@ def _fill(conn: Connection) -> _Applied:
     conn.execute(delete(OrderTotal))
     conn.execute(staging.count_totals())
     conn.execute(update(MartBuild).values(fingerprint=None))
-    return _Applied(appeared)
+    return Applied(appeared)
 
 
 def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
@@ -213,7 +237,7 @@ def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Re
     conn.execute(replay.create_fates())
     conn.execute(replay.recount_batches())
     conn.execute(replay.delete_outdated())
-    applied = _apply_replay(conn)
+    applied = apply_judged(conn, Scope.ALL)
     conn.execute(staging.drop_temporary(replay.fates))
     batches = conn.execute(update(Batch).where(replay.to_replay).values(rules=rules)).rowcount
     pruned = conn.scalar(select(func.count()).where(Batch.pruned_at.is_not(None))) or 0

@@ -18,9 +18,11 @@ from sqlalchemy import (
     bindparam,
     case,
     cast,
+    column,
     func,
     or_,
     select,
+    table,
     true,
 )
 from sqlalchemy.types import TypeEngine
@@ -66,6 +68,11 @@ class Scope(Enum):
     BATCH = "those of the batch bound as batch_id, from the history"
     ALL = "those of every staged batch"
     SAMPLE = "a random part of those of every staged batch, drawn by order"
+    NAMED = "those of every staged batch, and of the one bound as arrived, whose order is in orders_named"
+
+
+named_orders = table("orders_named", column("order_id", Text))
+"""A temporary table of the orders that are judged again."""
 
 
 def parsed(scope: Scope) -> Subquery:
@@ -86,13 +93,26 @@ def parsed(scope: Scope) -> Subquery:
     delivered = _read_quickly(OrderLanded if scope is Scope.LANDED else OrderDelivered)
     if scope in (Scope.LANDED, Scope.BATCH):
         delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
+    elif scope is Scope.NAMED:
+        arrived = Batch.batch_id.in_(bindparam("arrived", [], type_=Integer, expanding=True))
+        delivered = delivered.where(or_(Batch.staged_at.is_not(None), arrived), is_named(order_of_row()))
     else:
         delivered = delivered.where(Batch.staged_at.is_not(None))
     if scope is Scope.SAMPLE:
-        delivered = delivered.where(in_sample(nfc(trimmed(OrderDelivered.order_id))))
+        delivered = delivered.where(in_sample(order_of_row()))
     read = evaluated_once(delivered).subquery("read")
     text = evaluated_once(_put_in_form(read)).subquery("text")
     return evaluated_once(_values(text)).subquery("parsed")
+
+
+def order_of_row() -> ColumnElement[str]:
+    """The order that a row of the history belongs to."""
+    return nfc(trimmed(OrderDelivered.order_id))
+
+
+def is_named(order_id: ColumnElement[str]) -> ColumnElement[bool]:
+    """Whether an order is one of those that are judged again."""
+    return order_id.in_(select(named_orders.c.order_id))
 
 
 def _read_quickly(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:

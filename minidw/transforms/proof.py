@@ -28,7 +28,7 @@ from minidw.schema.vocabulary import FATES, STAGED_COLUMNS
 from minidw.transforms import marts
 from minidw.transforms.constructs import Query, both_ways, in_sample, nfc, trimmed
 from minidw.transforms.parse import Scope
-from minidw.transforms.replay import counted, fates, is_pruned
+from minidw.transforms.replay import counted, fates, has_rows, is_pruned
 from minidw.transforms.staging import LINE_KEY, ORIGIN, admitted, incoming, totals_of_lines
 from minidw.transforms.values import is_derived
 
@@ -52,14 +52,14 @@ def delivered_rows() -> Query:
         func.sum(row).label("positions"),
     ).group_by(OrderDelivered.batch_id)
     due = select(Batch.batch_id, rows.label("rows"), (rows * (rows + 1) / 2).label("positions"))
-    return both_ways(held, due.where(Batch.pruned_at.is_(None), rows > 0), key=("batch_id",))
+    return both_ways(held, due.where(has_rows, rows > 0), key=("batch_id",))
 
 
 def malformed_lines() -> Query:
     """Numbers of malformed lines of each batch that the ledger does not have, and the other way round."""
     held = select(LineMalformed.batch_id, func.count().label("lines")).group_by(LineMalformed.batch_id)
     due = select(Batch.batch_id, Batch.malformed.label("lines"))
-    return both_ways(held, due.where(Batch.pruned_at.is_(None), Batch.malformed > 0), key=("batch_id",))
+    return both_ways(held, due.where(has_rows, Batch.malformed > 0), key=("batch_id",))
 
 
 def ledger_counts() -> Query:
@@ -79,7 +79,8 @@ def ledger_counts() -> Query:
     ).where(Batch.pruned_at.is_not(None))
     held = select(Batch.batch_id, *(getattr(Batch, name) for name in FATES))
     due = select(union_all(select(found), pruned).subquery("due"))
-    return both_ways(held.where(Batch.staged_at.is_not(None)), due, key=("batch_id",))
+    held = held.where(Batch.staged_at.is_not(None), Batch.unloaded_at.is_(None))
+    return both_ways(held, due, key=("batch_id",))
 
 
 def rejects(scope: Scope) -> Query:

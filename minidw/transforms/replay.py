@@ -12,6 +12,7 @@ from sqlalchemy import (
     Insert,
     Integer,
     Subquery,
+    TableClause,
     Text,
     Update,
     and_,
@@ -29,24 +30,32 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from minidw.schema.ledger import Batch
+from minidw.schema.ledger import Batch, place_of
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected
 from minidw.schema.vocabulary import ADMITTED_FATES, FATES, STAGED_COLUMNS
 from minidw.transforms.constructs import CreateTemporary, in_sample, insert_from
-from minidw.transforms.parse import Scope
+from minidw.transforms.parse import Scope, is_named
 from minidw.transforms.staging import LINE_KEY, ORIGIN, VALUES, admitted, change_of, incoming
 
-fates = table(
-    "orders_fates",
-    column("batch_id", Integer),
-    column("source_row", BigInteger),
-    column("fate", Text),
-    column("before", Integer),
-    column("recency", BigInteger),
-)
-"""What became of every admitted row of ``incoming``: see ``create_fates``."""
 
-to_replay = and_(Batch.staged_at.is_not(None), Batch.pruned_at.is_(None))
+def fates_table(name: str) -> TableClause:
+    """What became of every admitted row of ``incoming``: see ``create_fates``."""
+    return table(
+        name,
+        column("batch_id", Integer),
+        column("source_row", BigInteger),
+        column("fate", Text),
+        column("before", Integer),
+        column("recency", BigInteger),
+    )
+
+
+fates = fates_table("orders_fates")
+
+has_rows = and_(Batch.pruned_at.is_(None), Batch.unloaded_at.is_(None))
+"""The batches whose rows are in raw."""
+
+to_replay = and_(Batch.staged_at.is_not(None), has_rows)
 """The batches whose rows can be judged again."""
 
 
@@ -55,6 +64,8 @@ def insert_pruned(scope: Scope) -> Insert:
     lines = select(*(getattr(OrderLine, name) for name in STAGED_COLUMNS))
     if scope is Scope.SAMPLE:
         lines = lines.where(in_sample(OrderLine.order_id.expression))
+    if scope is Scope.NAMED:
+        lines = lines.where(is_named(OrderLine.order_id.expression))
     return insert_from(incoming, lines.where(is_pruned(OrderLine)))
 
 
@@ -68,7 +79,7 @@ def delete_rejected() -> Delete:
     return delete(OrderRejected).where(not_(is_pruned(OrderRejected)))
 
 
-def create_fates() -> CreateTemporary:
+def create_fates(target: TableClause = fates, *where: ColumnElement[bool]) -> CreateTemporary:
     """The fate of every admitted row of ``incoming``, as though each batch had been staged in its turn.
 
     An order line that was delivered four times, at these prices:
@@ -82,44 +93,50 @@ def create_fates() -> CreateTemporary:
     3         1           11     unchanged   2
     ========  ==========  =====  ==========  ======  =======
 
-    before: the batch that delivered the line last before this one, superseded rows aside
+    before: the place of the batch that delivered the line last before this one, superseded rows aside
     recency: among the rows that changed the line, 1 for the newest: that is what staging holds
+
+    ``where`` leaves rows out.
     """
+    place = place_of(Batch).label("place")
     line = [incoming.c[name] for name in LINE_KEY]
-    origin = [incoming.c[name] for name in ORIGIN]
-    next_batch = func.lead(incoming.c.batch_id).over(partition_by=line, order_by=origin)
+    next_batch = func.lead(incoming.c.batch_id).over(
+        partition_by=line, order_by=[place, incoming.c.source_row]
+    )
     rows = (
         select(
             *(incoming.c[name] for name in STAGED_COLUMNS),
+            place,
             func.coalesce(next_batch == incoming.c.batch_id, False).label("superseded"),
         )
-        .where(admitted)
+        .join_from(incoming, Batch, incoming.c.batch_id == Batch.batch_id)
+        .where(admitted, *where)
         .subquery("rows")
     )
 
     def before(name: str) -> ColumnElement[Any]:
         # Of several rows in a batch the last one counts: superseded ones are set apart by the partition.
         return func.lag(rows.c[name]).over(
-            partition_by=[*(rows.c[key] for key in LINE_KEY), rows.c.superseded], order_by=rows.c.batch_id
+            partition_by=[*(rows.c[key] for key in LINE_KEY), rows.c.superseded], order_by=rows.c.place
         )
 
     fate = case(
         (rows.c.superseded, "superseded"),
-        (before("batch_id").is_(None), "inserted"),
+        (before("place").is_(None), "inserted"),
         (and_(*(rows.c[name] == before(name) for name in VALUES)), "unchanged"),
         else_="updated",
     )
     of_rows = select(
-        *(rows.c[name] for name in (*LINE_KEY, *ORIGIN)),
+        *(rows.c[name] for name in (*LINE_KEY, *ORIGIN, "place")),
         fate.label("fate"),
-        before("batch_id").label("before"),
+        before("place").label("before"),
     ).subquery("of_rows")
     changed = of_rows.c.fate.in_(["inserted", "updated"])
     recency = func.row_number().over(
-        partition_by=[*(of_rows.c[name] for name in LINE_KEY), changed], order_by=of_rows.c.batch_id.desc()
+        partition_by=[*(of_rows.c[name] for name in LINE_KEY), changed], order_by=of_rows.c.place.desc()
     )
     columns = (of_rows.c[name] for name in (*ORIGIN, "fate", "before"))
-    return CreateTemporary(fates.name, select(*columns, case((changed, recency)).label("recency")))
+    return CreateTemporary(target.name, select(*columns, case((changed, recency)).label("recency")))
 
 
 def counted() -> Subquery:
@@ -130,13 +147,13 @@ def counted() -> Subquery:
     """
     ledger, pruned = aliased(Batch), aliased(Batch)
     last_pruned = (
-        select(func.max(pruned.batch_id))
-        .where(pruned.pruned_at.is_not(None), pruned.batch_id < ledger.batch_id)
+        select(func.max(place_of(pruned)))
+        .where(pruned.pruned_at.is_not(None), place_of(pruned) < place_of(ledger))
         .scalar_subquery()
     )
     batches = (
         select(ledger.batch_id, func.coalesce(last_pruned, -1).label("last_pruned"))
-        .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None))
+        .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None), ledger.unloaded_at.is_(None))
         .subquery("batches")
     )
     groups = (
@@ -208,8 +225,10 @@ def delete_outdated() -> Delete:
     return delete(incoming).where(admitted, not_(stays))
 
 
-def insert_vanished() -> Insert:
+def insert_vanished(scope: Scope) -> Insert:
     """-1 for every staged row whose order line no delivery supports any more."""
     supported = exists().where(*(getattr(OrderLine, name) == incoming.c[name] for name in LINE_KEY), admitted)
-    lines = change_of(OrderLine.__table__, -1)
-    return insert_from(OrderChange, lines.where(not_(supported)))
+    lines = change_of(OrderLine.__table__, -1).where(not_(supported))
+    if scope is Scope.NAMED:
+        lines = lines.where(is_named(OrderLine.order_id.expression))
+    return insert_from(OrderChange, lines)

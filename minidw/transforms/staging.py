@@ -11,6 +11,7 @@ from typing import Any, cast
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    ColumnElement,
     Delete,
     FromClause,
     Insert,
@@ -79,10 +80,10 @@ def drop_temporary(*more: TableClause) -> TextClause:
     return text(f"DROP TABLE IF EXISTS {', '.join(table.name for table in (incoming, held, *more))}")
 
 
-def insert_rejected() -> Insert:
-    """Rejected rows with all their reasons."""
+def insert_rejected(*where: ColumnElement[bool]) -> Insert:
+    """Rejected rows with all their reasons; ``where`` leaves rows out."""
     query = select(incoming.c.batch_id, incoming.c.source_row, incoming.c.reasons)
-    return insert_from(OrderRejected, query.where(not_(admitted)))
+    return insert_from(OrderRejected, query.where(not_(admitted), *where))
 
 
 def delete_superseded() -> Delete:

@@ -1,0 +1,61 @@
+"""Some orders judged again, where the deliveries change: batches go, one takes the place of another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, Executable, RowMapping
+
+from minidw.schema.vocabulary import ADMITTED_FATES, Fates
+from minidw.settings import Settings
+from minidw.steps.stage import Staged, apply_judged, judge_again, judge_rejects, note_staged
+from minidw.transforms import replay, restage, staging
+from minidw.transforms.constructs import analyze
+from minidw.transforms.parse import Scope, named_orders
+
+
+@dataclass(frozen=True)
+class Restaged:
+    """What judging some orders again made of staging: the order lines that appeared and ceased."""
+
+    appeared: int
+    ceased: int
+    staged: Staged | None = None
+
+
+def restage_named(
+    conn: Connection,
+    settings: Settings,
+    changes: Sequence[Executable],
+    *,
+    gone: Sequence[int] = (),
+    arrived: RowMapping | None = None,
+) -> Restaged:
+    """Judge the orders of ``orders_named`` again, and make of staging what the deliveries say after a change.
+
+    ``changes`` do to the judged rows what happens to the deliveries. The ledger is counted again, save for
+    the batches that are ``gone``, which keep their counts; the batch that ``arrived`` is staged.
+    Raises BadFileError where too many rows of that are rejected.
+    """
+    arriving = [] if arrived is None else [arrived["batch_id"]]
+    conn.execute(analyze(named_orders))
+    judge_again(conn, settings.rules | {"arrived": arriving}, Scope.NAMED)
+    conn.execute(replay.create_fates(restage.fates_before, staging.incoming.c.batch_id.not_in(arriving)))
+    for change in changes:
+        conn.execute(change)
+    conn.execute(replay.create_fates())
+    conn.execute(restage.shift_counts([*gone, *arriving]))
+    found = None if arrived is None else _note_arrived(conn, settings, arrived)
+    conn.execute(replay.delete_outdated())
+    applied = apply_judged(conn, Scope.NAMED)
+    conn.execute(staging.drop_temporary(replay.fates, restage.fates_before, named_orders))
+    return Restaged(applied.appeared, applied.ceased, found)
+
+
+def _note_arrived(conn: Connection, settings: Settings, batch: RowMapping) -> Staged:
+    """What became of the rows of a batch that takes its place among the others."""
+    own = staging.incoming.c.batch_id == batch["batch_id"]
+    rejected = conn.execute(staging.insert_rejected(own)).rowcount + batch["malformed"]
+    reasons, examples = judge_rejects(conn, settings, batch, rejected)
+    counts: dict[str, int] = dict(conn.execute(restage.counts_of(batch["batch_id"])).all())
+    fates = Fates(**(dict.fromkeys(ADMITTED_FATES, 0) | counts), rejected=rejected)
+    return note_staged(conn, settings, batch, fates, reasons, examples)

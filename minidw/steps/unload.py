@@ -1,0 +1,86 @@
+"""Batches taken back: staging becomes what the other deliveries say, and the ledger keeps their lines."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, delete, func, select, update
+
+from minidw.errors import SettingsError
+from minidw.schema.ledger import Batch, place_of
+from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
+from minidw.schema.staging import OrderRejected
+from minidw.settings import Settings
+from minidw.steps.restage import restage_named
+from minidw.steps.stage import Staged
+from minidw.transforms import restage
+from minidw.transforms.staging import incoming
+
+
+@dataclass(frozen=True)
+class Unloaded:
+    """The batches that were taken back, and what that made of staging.
+
+    ``rows`` left raw, malformed lines among them. Order lines ``ceased``, and others ``appeared``: an earlier
+    version, or that of a batch that took the place.
+    """
+
+    batch_ids: list[int]
+    files: list[str]
+    rows: int
+    appeared: int
+    ceased: int
+
+
+def take_back(conn: Connection, batch_ids: Sequence[int]) -> list[RowMapping]:
+    """Note in the ledger that batches are taken back; returns their lines, each with its ``place``.
+
+    Raises SettingsError where one cannot be.
+    """
+    columns = (*Batch.__table__.c, place_of(Batch).label("place"))
+    found = select(*columns).where(Batch.batch_id.in_(batch_ids)).order_by(Batch.batch_id)
+    batches = conn.execute(found).mappings().all()
+    if missing := sorted(set(batch_ids) - {batch["batch_id"] for batch in batches}):
+        raise SettingsError(f"there is no batch {missing[0]}: minidw status lists the last ones")
+    for batch in batches:
+        name = f"batch {batch['batch_id']} ({batch['file_name']})"
+        if batch["unloaded_at"]:
+            raise SettingsError(f"{name} was unloaded already, at {batch['unloaded_at']:%Y-%m-%d %H:%M:%S}")
+        if batch["pruned_at"]:
+            raise SettingsError(
+                f"{name} was pruned from raw at {batch['pruned_at']:%Y-%m-%d %H:%M:%S}:"
+                " nothing tells any more which order lines it named, so it cannot be unloaded"
+            )
+    taken = update(Batch).where(Batch.batch_id.in_(batch_ids))
+    conn.execute(taken.values(unloaded_at=func.clock_timestamp()))
+    return list(batches)
+
+
+def remove_batches(
+    conn: Connection, settings: Settings, batches: Sequence[RowMapping], arrived: int | None = None
+) -> tuple[Unloaded, Staged | None]:
+    """Remove the rows of batches that were taken back; staging becomes what the other deliveries say.
+
+    ``arrived``: a batch that was loaded in place of one of them; it is staged.
+    """
+    gone = [batch["batch_id"] for batch in batches]
+    staged_before = [batch["batch_id"] for batch in batches if batch["staged_at"]]
+    appeared = ceased = 0
+    found = None
+    if staged_before:
+        new = None
+        if arrived is not None:
+            new = conn.execute(select(Batch.__table__).where(Batch.batch_id == arrived)).mappings().one()
+        orders = [*staged_before, *([] if arrived is None else [arrived])]
+        conn.execute(restage.name_orders_of(orders))
+        they_go = delete(incoming).where(incoming.c.batch_id.in_(gone))
+        restaged = restage_named(conn, settings, [they_go], gone=gone, arrived=new)
+        appeared, ceased, found = restaged.appeared, restaged.ceased, restaged.staged
+    rows = sum(
+        conn.execute(delete(table).where(table.batch_id.in_(gone))).rowcount
+        for table in (OrderDelivered, LineMalformed)
+    )
+    conn.execute(delete(OrderRejected).where(OrderRejected.batch_id.in_(gone)))
+    if conn.scalar(select(func.max(Batch.batch_id))) in gone:
+        conn.execute(delete(OrderLanded))
+    files = [batch["file_name"] for batch in batches]
+    return Unloaded(gone, files, rows, appeared, ceased), found

@@ -1,0 +1,63 @@
+"""Some orders judged again: what all deliveries say of them, before and after a change of the deliveries.
+
+An order is judged again with all its rows of every batch, so that each has the fate that it would have had.
+"""
+
+from collections.abc import Collection
+
+from sqlalchemy import BigInteger, Update, case, cast, func, select, union_all, update
+
+from minidw.schema.ledger import Batch
+from minidw.schema.raw import OrderDelivered
+from minidw.schema.vocabulary import ADMITTED_FATES
+from minidw.transforms.constructs import CreateTemporary, Query
+from minidw.transforms.parse import named_orders, order_of_row
+from minidw.transforms.replay import fates, fates_table
+
+fates_before = fates_table("orders_fates_before")
+"""The fates before the change, as ``fates`` has those after it."""
+
+
+def name_orders_of(batch_ids: Collection[int]) -> CreateTemporary:
+    """The orders that some batches name."""
+    order_id = order_of_row().label("order_id")
+    orders = select(order_id).where(OrderDelivered.batch_id.in_(batch_ids)).distinct()
+    return CreateTemporary(named_orders.name, orders)
+
+
+def shift_counts(apart: Collection[int]) -> Update:
+    """Into the ledger what the change makes of the rows of batches, save those set apart."""
+    signed = union_all(
+        *(
+            select(table.c.batch_id, table.c.fate, (sign * func.count()).label("rows")).group_by(
+                table.c.batch_id, table.c.fate
+            )
+            for table, sign in ((fates, 1), (fates_before, -1))
+        )
+    ).subquery("signed")
+    moved = (
+        select(
+            signed.c.batch_id,
+            *(
+                func.sum(case((signed.c.fate == fate, signed.c.rows), else_=0)).label(fate)
+                for fate in ADMITTED_FATES
+            ),
+        )
+        .where(signed.c.batch_id.not_in(apart))
+        .group_by(signed.c.batch_id)
+        .subquery("moved")
+    )
+    return (
+        update(Batch)
+        .where(Batch.batch_id == moved.c.batch_id)
+        .values({fate: getattr(Batch, fate) + cast(moved.c[fate], BigInteger) for fate in ADMITTED_FATES})
+    )
+
+
+def counts_of(batch_id: int) -> Query:
+    """The rows of a batch by fate, after the change."""
+    return (
+        select(fates.c.fate, func.count().label("rows"))
+        .where(fates.c.batch_id == batch_id)
+        .group_by(fates.c.fate)
+    )
