@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from minidw.proofs.preview import RowChange as RowChange
     from minidw.proofs.preview import preview as preview
     from minidw.proofs.preview import preview_rules as preview_rules
+    from minidw.proofs.preview import preview_unload as preview_unload
     from minidw.proofs.verify import Difference as Difference
     from minidw.proofs.verify import Verified as Verified
     from minidw.proofs.verify import verify as verify
@@ -154,6 +155,7 @@ MODULES = {
     "load_raw": "pipeline",
     "preview": "proofs.preview",
     "preview_rules": "proofs.preview",
+    "preview_unload": "proofs.preview",
     "prune": "pipeline",
     "ratio": "schema.words",
     "rejects": "reports.rejects",

@@ -47,7 +47,7 @@ class Result:
     built: list[Built] = field(default_factory=list)
     checked: list[Checked] = field(default_factory=list)
     _pruned: Pruned | None = None
-    _unloaded: Unloaded | None = None
+    unloaded: list[Unloaded] = field(default_factory=list)
     rules: list[RuleChange] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -72,17 +72,6 @@ class Result:
     @pruned.setter
     def pruned(self, pruned: Pruned) -> None:
         self._pruned = pruned
-
-    @property
-    def unloaded(self) -> Unloaded:
-        """What was taken back; AttributeError after a command that takes nothing back."""
-        if self._unloaded is None:
-            raise AttributeError(f"{self.command} takes nothing back: its result has no 'unloaded'")
-        return self._unloaded
-
-    @unloaded.setter
-    def unloaded(self, unloaded: Unloaded) -> None:
-        self._unloaded = unloaded
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -243,8 +232,8 @@ def unload(
     Raises SettingsError where there is no such batch, or it was pruned: nothing tells any more what it named.
 
     Example:
-        >>> minidw.unload(3).unloaded.ceased
-        120
+        >>> [(batch.file, batch.ceased, batch.came_back) for batch in minidw.unload(3).unloaded]
+        [('march.csv', 120, 20)]
     """
     settings = settings or Settings.from_env()
     chosen = [batch_ids] if isinstance(batch_ids, int) else list(batch_ids)
@@ -287,8 +276,7 @@ def all_steps(
     if taken:
         with result.step("unload"):
             result.replayed = replay_if_due(conn, settings)
-            result.unloaded, arrived = remove_batches(conn, settings, taken, result.loaded.batch_id)
-            result.staged = [] if arrived is None else [arrived]
+            result.unloaded, result.staged = remove_batches(conn, settings, taken, result.loaded.batch_id)
     remaining_steps(conn, result, settings)
 
 

@@ -22,6 +22,7 @@ COMMANDS = (
     steps.add_check,
     files.add_preview,
     steps.add_prune,
+    steps.add_unload,
     proofs.add_verify,
     proofs.add_why,
     rejects.add_rejects,

@@ -1,11 +1,15 @@
 """Commands that take files: run, load, preview."""
 
 import argparse
+import sys
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from minidw.cli.options import Commands, add, writing
-from minidw.cli.output import Output
+from minidw.cli.options import Commands, add, destroying, whole_number, writing
+from minidw.cli.output import Output, confirm
+from minidw.cli.steps import taking_back
+from minidw.cli.streams import is_terminal
 from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -13,9 +17,14 @@ if TYPE_CHECKING:
     from minidw.pipeline import Result
 
 
+REPLACE = "a batch to take back; the file takes its place in the order of deliveries"
+
+
 def add_run(commands: Commands) -> None:
     """minidw run FILE..."""
-    add(commands, "run", run, "load, stage, build and check files, one commit each", feeds(), writing())
+    text = "load, stage, build and check files, one commit each"
+    command = add(commands, "run", run, text, feeds(), writing(), destroying())
+    command.add_argument("--replace", type=whole_number, metavar="BATCH", help=REPLACE)
 
 
 def add_load(commands: Commands) -> None:
@@ -25,16 +34,21 @@ def add_load(commands: Commands) -> None:
 
 def add_preview(commands: Commands) -> None:
     """minidw preview FILE..."""
-    text = "what a file would change; nothing is stored"
-    command = add(commands, "preview", preview, text, feeds(), writing(), only_reports=True)
+    text = "what a file, or taking back a batch, would change; nothing is stored"
+    command = add(commands, "preview", preview, text, feeds("*"), writing(), only_reports=True)
+    how = command.add_mutually_exclusive_group()
+    how.add_argument("--replace", type=whole_number, metavar="BATCH", help=REPLACE)
+    how.add_argument(
+        "--unload", type=whole_number, nargs="+", metavar="BATCH", help="batches to take back; no file then"
+    )
     command.add_argument("--rows", type=int, default=10, help="rows to show per mart (10)")
 
 
-def feeds() -> argparse.ArgumentParser:
+def feeds(number: str = "+") -> argparse.ArgumentParser:
     """Options of every command that reads files."""
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument(
-        "files", nargs="+", metavar="FILE", help="a .csv or .csv.gz file, a glob, a directory, or - "
+        "files", nargs=number, metavar="FILE", help="a .csv or .csv.gz file, a glob, a directory, or - "
     )
     parent.add_argument(
         "--column",
@@ -58,7 +72,12 @@ def feeds() -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
-    return _each_file(arguments, output, minidw.run)
+    if arguments.replace is None:
+        return _each_file(arguments, output, minidw.run)
+    _one_file(arguments)
+    if is_terminal(sys.stdin) and not arguments.yes:
+        confirm(output, taking_back([arguments.replace]))
+    return _each_file(arguments, output, partial(minidw.run, replace=arguments.replace))
 
 
 def load(arguments: argparse.Namespace, output: Output) -> int:
@@ -73,6 +92,14 @@ def preview(arguments: argparse.Namespace, output: Output) -> int:
     from minidw.reports import terminal
 
     output.document["results"] = []
+    if arguments.unload:
+        if arguments.files:
+            raise SettingsError("--unload takes batches and no file")
+        seen = minidw.preview_unload(arguments.unload, rows=arguments.rows, wait=not arguments.no_wait)
+        output.add(seen, terminal.print_preview)
+        return 0
+    if arguments.replace is not None or not arguments.files:
+        _one_file(arguments)
     format = _format(arguments)
     sources = find_files(arguments.files)
     draw = terminal.print_preview if len(sources) < terminal.MANY_FILES else terminal.print_preview_line
@@ -83,10 +110,16 @@ def preview(arguments: argparse.Namespace, output: Output) -> int:
             format=format,
             force=arguments.force,
             number_lines=arguments.number_lines,
+            replace=arguments.replace,
             wait=not arguments.no_wait,
         )
         output.add(seen, draw)
     return 0
+
+
+def _one_file(arguments: argparse.Namespace) -> None:
+    if len(arguments.files) != 1:
+        raise SettingsError(f"give one file; these are {len(arguments.files)}")
 
 
 def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[..., "Result"]) -> int:

@@ -1,9 +1,10 @@
 """Commands that are a step: stage, build, check, prune."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from minidw.cli.options import Commands, add, day, destroying, writing
+from minidw.cli.options import Commands, add, day, destroying, whole_number, writing
 from minidw.cli.output import Output, confirm
 
 if TYPE_CHECKING:
@@ -36,6 +37,15 @@ def add_prune(commands: Commands) -> None:
     )
 
 
+def add_unload(commands: Commands) -> None:
+    """minidw unload BATCH..."""
+    text = "take batches back: everything becomes what the other deliveries say"
+    command = add(commands, "unload", unload, text, writing(), destroying())
+    command.add_argument(
+        "batches", type=whole_number, nargs="+", metavar="BATCH", help="batch_id, as in status"
+    )
+
+
 def stage(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
@@ -65,6 +75,24 @@ def prune(arguments: argparse.Namespace, output: Output) -> int:
         raw = f"{counted(due.batches, 'batch')} with {counted(due.rows_read, 'row')}"
         confirm(output, f"this removes {raw} from raw for good")
     return _report(output, minidw.prune(arguments.before, wait=not arguments.no_wait))
+
+
+def unload(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+
+    if not arguments.yes:
+        confirm(output, taking_back(arguments.batches))
+    return _report(output, minidw.unload(arguments.batches, wait=not arguments.no_wait))
+
+
+def taking_back(batch_ids: Sequence[int]) -> str:
+    """What an unload is about to do."""
+    from minidw.reports.data import holdings
+    from minidw.reports.values import counted
+    from minidw.schema import Batch
+
+    due = holdings(where=[Batch.batch_id.in_(batch_ids), Batch.unloaded_at.is_(None)])
+    return f"this takes {counted(due.batches, 'batch')} with {counted(due.rows_read, 'row')} out of raw"
 
 
 def _report(output: Output, result: "Result") -> int:

@@ -1,6 +1,6 @@
 """What a file would change: the run, rolled back on purpose."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -25,7 +25,7 @@ from minidw.database import transaction
 from minidw.engine import Bind
 from minidw.feed.format import Format
 from minidw.feed.survey import Feed
-from minidw.pipeline import Result, all_steps, remaining_steps, surveyed
+from minidw.pipeline import Result, all_steps, remaining_steps, surveyed, unload_steps
 from minidw.schema.mart import Mart
 from minidw.schema.marts import DailyRevenue, all_marts
 from minidw.schema.words import Role
@@ -89,6 +89,7 @@ def preview(
     format: Format | None = None,
     force: bool = False,
     number_lines: bool = False,
+    replace: int | None = None,
     accept_rules: bool = False,
     wait: bool = True,
     progress: Callable[[int], None] | None = None,
@@ -105,9 +106,40 @@ def preview(
 
     def run_it(conn: Connection) -> None:
         ruled, result.rules = keep_rules(conn, settings, loading=True, accept=accept_rules)
-        all_steps(conn, result, feed, ruled, force=force, number_lines=number_lines, progress=progress)
+        all_steps(
+            conn,
+            result,
+            feed,
+            ruled,
+            force=force,
+            number_lines=number_lines,
+            replace=replace,
+            progress=progress,
+        )
 
     return _rolled_back(run_it, result, bind, settings, wait=wait, rows=rows)
+
+
+def preview_unload(
+    batch_ids: int | Sequence[int],
+    bind: Bind = None,
+    *,
+    rows: int | None = None,
+    wait: bool = True,
+    settings: Settings | None = None,
+) -> Preview:
+    """Take batches back as ``unload`` does, and roll it back: what would that change?
+
+    ``rows`` as for ``preview``. Raises what ``unload`` raises.
+    """
+    settings = settings or Settings.from_env()
+    result = Result("preview")
+    chosen = [batch_ids] if isinstance(batch_ids, int) else list(batch_ids)
+
+    def take_them_back(conn: Connection) -> None:
+        unload_steps(conn, result, chosen, keep_rules(conn, settings)[0])
+
+    return _rolled_back(take_them_back, result, bind, settings, wait=wait, rows=rows)
 
 
 def preview_rules(

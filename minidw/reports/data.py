@@ -130,7 +130,7 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
         select(
             *(
                 getattr(Batch, name)
-                for name in ("batch_id", "file_name", "loaded_at", "staged_at", "built_at")
+                for name in ("batch_id", "file_name", "loaded_at", "staged_at", "built_at", "unloaded_at")
             ),
             *(getattr(Batch, name) for name in ("rows_read", *FATES)),
         )

@@ -276,7 +276,7 @@ def last_batches() -> Query:
             Batch.rows_read,
             *(getattr(Batch, fate) for fate in FATES),
         )
-        .where(Batch.staged_at.is_not(None))
+        .where(Batch.staged_at.is_not(None), Batch.unloaded_at.is_(None))
         .order_by(Batch.batch_id.desc())
         .limit(BATCHES)
     )

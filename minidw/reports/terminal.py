@@ -17,6 +17,7 @@ from minidw.steps.check import Checked
 from minidw.steps.examples import shortened
 from minidw.steps.load import Loaded
 from minidw.steps.stage import Replayed, Staged
+from minidw.steps.unload import Unloaded
 
 LONGEST_LIST = 20
 MANY_FILES = 4
@@ -36,6 +37,8 @@ def print_result(console: Console, result: Result) -> None:
             print_text(console, f"  {lines} set aside in raw.lines_malformed")
         if not result.loaded.rows_read:
             print_text(console, "  warning: the file has a header and no rows")
+    for unloaded in result.unloaded:
+        _print_unloaded(console, unloaded)
     if result.replayed is not None:
         _print_replayed(console, result.replayed)
     for staged in result.staged:
@@ -236,6 +239,14 @@ def _print_replayed(console: Console, again: Replayed) -> None:
     if again.pruned:
         batches = counted(again.pruned, "pruned batch")
         print_text(console, f"  note: what was staged of {batches} stays as it was judged before")
+
+
+def _print_unloaded(console: Console, gone: Unloaded) -> None:
+    print_text(
+        console,
+        f"took back batch {gone.batch_id} ({gone.file}): {counted(gone.rows, 'row')} removed from raw;"
+        f" {counted(gone.ceased, 'order line')} ceased, {gone.came_back:,} of them came back otherwise",
+    )
 
 
 def _print_staged(console: Console, staged: Staged) -> None:

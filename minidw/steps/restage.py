@@ -15,10 +15,13 @@ from minidw.transforms.parse import Scope, named_orders
 
 @dataclass(frozen=True)
 class Restaged:
-    """What judging some orders again made of staging: the order lines that appeared and ceased."""
+    """What judging some orders again made of staging.
 
-    appeared: int
-    ceased: int
+    ``ceased``: by batch, the order lines that ceased, and how many of them came back in another version.
+    ``staged``: the batch that arrived.
+    """
+
+    ceased: dict[int, tuple[int, int]]
     staged: Staged | None = None
 
 
@@ -48,7 +51,8 @@ def restage_named(
     conn.execute(replay.delete_outdated())
     applied = apply_judged(conn, Scope.NAMED)
     conn.execute(staging.drop_temporary(replay.fates, restage.fates_before, named_orders))
-    return Restaged(applied.appeared, applied.ceased, found)
+    ceased = conn.execute(restage.ceased_by_batch(), {"stage": applied.stage})
+    return Restaged({batch_id: (lines, back) for batch_id, lines, back in ceased}, found)
 
 
 def _note_arrived(conn: Connection, settings: Settings, batch: RowMapping) -> Staged:

@@ -163,11 +163,12 @@ def _too_many_rejects(
 
 @dataclass(frozen=True)
 class Applied:
-    """How many order lines appeared, ceased, and were as staged already."""
+    """How many order lines appeared, ceased, and were as staged already; ``stage``: of their changes."""
 
     appeared: int
     ceased: int = 0
     unchanged: int = 0
+    stage: int = 0
 
 
 def _apply_batch(conn: Connection) -> Applied:
@@ -185,7 +186,7 @@ def apply_judged(conn: Connection, scope: Scope) -> Applied:
     # The same values may now come from another delivery: then that is where the line comes from.
     replaced, unchanged = _compare(conn, stage, by=(*staging.VALUES, *staging.ORIGIN))
     ceased = vanished + replaced
-    return Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
+    return Applied(_carry_out(conn, stage, ceased), ceased, unchanged, **stage)
 
 
 def _next_stage(conn: Connection) -> dict[str, int]:

@@ -10,7 +10,7 @@ from minidw.schema.ledger import Batch, place_of
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderRejected
 from minidw.settings import Settings
-from minidw.steps.restage import restage_named
+from minidw.steps.restage import Restaged, restage_named
 from minidw.steps.stage import Staged
 from minidw.transforms import restage
 from minidw.transforms.staging import incoming
@@ -18,17 +18,17 @@ from minidw.transforms.staging import incoming
 
 @dataclass(frozen=True)
 class Unloaded:
-    """The batches that were taken back, and what that made of staging.
+    """A batch that was taken back, and what that made of staging.
 
-    ``rows`` left raw, malformed lines among them. Order lines ``ceased``, and others ``appeared``: an earlier
-    version, or that of a batch that took the place.
+    ``rows`` left raw, malformed lines among them; of its order lines that held, all ``ceased``, and some
+    ``came_back``: in an earlier version, or in that of the batch that took its place.
     """
 
-    batch_ids: list[int]
-    files: list[str]
+    batch_id: int
+    file: str
     rows: int
-    appeared: int
     ceased: int
+    came_back: int
 
 
 def take_back(conn: Connection, batch_ids: Sequence[int]) -> list[RowMapping]:
@@ -57,30 +57,31 @@ def take_back(conn: Connection, batch_ids: Sequence[int]) -> list[RowMapping]:
 
 def remove_batches(
     conn: Connection, settings: Settings, batches: Sequence[RowMapping], arrived: int | None = None
-) -> tuple[Unloaded, Staged | None]:
+) -> tuple[list[Unloaded], list[Staged]]:
     """Remove the rows of batches that were taken back; staging becomes what the other deliveries say.
 
-    ``arrived``: a batch that was loaded in place of one of them; it is staged.
+    ``arrived``: a batch that was loaded in place of one of them; it is staged, if that was.
     """
     gone = [batch["batch_id"] for batch in batches]
     staged_before = [batch["batch_id"] for batch in batches if batch["staged_at"]]
-    appeared = ceased = 0
-    found = None
+    restaged = Restaged({})
     if staged_before:
         new = None
         if arrived is not None:
             new = conn.execute(select(Batch.__table__).where(Batch.batch_id == arrived)).mappings().one()
-        orders = [*staged_before, *([] if arrived is None else [arrived])]
-        conn.execute(restage.name_orders_of(orders))
+            staged_before.append(arrived)
+        conn.execute(restage.name_orders_of(staged_before))
         they_go = delete(incoming).where(incoming.c.batch_id.in_(gone))
         restaged = restage_named(conn, settings, [they_go], gone=gone, arrived=new)
-        appeared, ceased, found = restaged.appeared, restaged.ceased, restaged.staged
-    rows = sum(
-        conn.execute(delete(table).where(table.batch_id.in_(gone))).rowcount
-        for table in (OrderDelivered, LineMalformed)
-    )
-    conn.execute(delete(OrderRejected).where(OrderRejected.batch_id.in_(gone)))
     if conn.scalar(select(func.max(Batch.batch_id))) in gone:
         conn.execute(delete(OrderLanded))
-    files = [batch["file_name"] for batch in batches]
-    return Unloaded(gone, files, rows, appeared, ceased), found
+    conn.execute(delete(OrderRejected).where(OrderRejected.batch_id.in_(gone)))
+    unloaded = []
+    for batch in batches:
+        rows = sum(
+            conn.execute(delete(table).where(table.batch_id == batch["batch_id"])).rowcount
+            for table in (OrderDelivered, LineMalformed)
+        )
+        ceased = restaged.ceased.get(batch["batch_id"], (0, 0))
+        unloaded.append(Unloaded(batch["batch_id"], batch["file_name"], rows, *ceased))
+    return unloaded, [] if restaged.staged is None else [restaged.staged]

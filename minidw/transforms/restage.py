@@ -5,14 +5,17 @@ An order is judged again with all its rows of every batch, so that each has the 
 
 from collections.abc import Collection
 
-from sqlalchemy import BigInteger, Update, case, cast, func, select, union_all, update
+from sqlalchemy import BigInteger, Update, and_, case, cast, func, select, union_all, update
+from sqlalchemy.orm import aliased
 
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered
+from minidw.schema.staging import OrderChange
 from minidw.schema.vocabulary import ADMITTED_FATES
 from minidw.transforms.constructs import CreateTemporary, Query
 from minidw.transforms.parse import named_orders, order_of_row
 from minidw.transforms.replay import fates, fates_table
+from minidw.transforms.staging import LINE_KEY, this_stage
 
 fates_before = fates_table("orders_fates_before")
 """The fates before the change, as ``fates`` has those after it."""
@@ -51,6 +54,26 @@ def shift_counts(apart: Collection[int]) -> Update:
         update(Batch)
         .where(Batch.batch_id == moved.c.batch_id)
         .values({fate: getattr(Batch, fate) + cast(moved.c[fate], BigInteger) for fate in ADMITTED_FATES})
+    )
+
+
+def ceased_by_batch() -> Query:
+    """Order lines of each batch that ceased in this stage, and those that came back in another version."""
+    ceased, appeared = aliased(OrderChange, name="ceased"), aliased(OrderChange, name="appeared")
+    same_line = and_(
+        *(getattr(ceased, name) == getattr(appeared, name) for name in LINE_KEY),
+        appeared.stage == this_stage,
+        appeared.change == 1,
+    )
+    return (
+        select(
+            ceased.batch_id,
+            func.count().label("ceased"),
+            func.count(appeared.order_id).label("came_back"),
+        )
+        .join_from(ceased, appeared, same_line, isouter=True)
+        .where(ceased.stage == this_stage, ceased.change == -1)
+        .group_by(ceased.batch_id)
     )
 
 

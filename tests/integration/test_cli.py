@@ -237,6 +237,38 @@ def test_generate_writes_over_nothing_unasked(cli: Cli) -> None:
     assert "orders_20251208.csv is there already" in again.err
 
 
+def test_a_file_takes_the_place_of_another_and_is_taken_back(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+    wrong, right = feed("order_id | price\n1 | 10\n2 | 20"), str(feed("order_id | price\n1 | 11"))
+    cli("run", str(wrong))
+    seen = cli("preview", right, "--replace", "1")
+    assert "took back batch 1 (feed_001.csv): 2 rows removed from raw; 2 order lines ceased, 1 of" in seen.out
+    assert "30.00 → 11.00" in seen.out
+    assert cli("run", right, "--replace", "1").code == 0
+    assert value(warehouse, "SELECT sum(total_amount) FROM staging.orders_stg") == 11
+    assert "11.00 → -" in cli("preview", "--unload", "2").out
+    assert "this takes 1 batch with 1 row out of raw; nothing was done: add --yes" in cli("unload", "2").err
+    (result,) = json.loads(cli("unload", "2", "--yes", "--json").out)["results"]
+    assert result["unloaded"] == [
+        {"batch_id": 2, "file": "feed_002.csv", "rows": 1, "ceased": 1, "came_back": 0}
+    ]
+    assert value(warehouse, "SELECT count(*) FROM mart.daily_revenue") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["run", "a.csv", "b.csv", "--replace", "1"], "give one file; these are 2"),
+        (["preview"], "give one file; these are 0"),
+        (["preview", "a.csv", "--unload", "1"], "batches and no file"),
+        (["unload", "x", "--yes"], "'x' is not a whole number"),
+        (["unload", "1", "--yes"], "there is no batch 1"),
+    ],
+)
+def test_what_is_taken_back_is_said_in_full(cli: Cli, arguments: list[str], line: str) -> None:
+    outcome = cli(*arguments)
+    assert (outcome.code, line in outcome.err) == (2, True), outcome.err
+
+
 def test_what_takes_away_needs_a_yes(cli: Cli, feed: Feed, warehouse: Engine) -> None:
     """Without a terminal there is nobody to ask."""
     cli("run", str(feed("order_id\n1\n2")))

@@ -25,6 +25,7 @@ WORKS = {
     "verify": ["verify"],
     "migrate": ["migrate"],
     "generate": ["generate", "--rows", "1", "--force"],
+    "unload": ["unload", "1", "--yes"],
     "run --json": ["run", "NEW", "--json"],
 }
 """Commands that do something, or whose exit code is the answer."""

@@ -12,7 +12,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import Connection, Engine, select, update
 
 import minidw
@@ -57,17 +64,20 @@ def assert_staging(conn: Connection, expected: model.Staging) -> None:
     assert {(b, r): set(reasons) for b, r, reasons in rejected} == expected.rejected
     fates = ("inserted", "updated", "unchanged", "superseded", "rejected")
     ledger = conn.execute(
-        select(Batch.batch_id, *(getattr(Batch, fate) for fate in fates)).where(Batch.staged_at.is_not(None))
+        select(Batch.batch_id, *(getattr(Batch, fate) for fate in fates)).where(
+            Batch.staged_at.is_not(None), Batch.unloaded_at.is_(None)
+        )
     )
     assert {row[0]: dict(zip(fates, row[1:], strict=True)) for row in ledger} == expected.fates
 
 
 environments = st.sampled_from([{}, {}, {}, *CHANGES])
+picks = st.integers(0, 99)
 load_days = st.sampled_from([None, None, date(2024, 4, 29), date(2024, 4, 30), date(2024, 5, 1)])
 
 
 class Warehouse(RuleBasedStateMachine):
-    """Deliveries, steps, environments, changes of rules and failures in any order."""
+    """Deliveries, steps, environments, changes of rules, batches taken back and failures in any order."""
 
     engine: Engine
     directory: Path
@@ -79,6 +89,8 @@ class Warehouse(RuleBasedStateMachine):
         self.transaction = self.conn.begin()
         self.kept: dict[str, Any] = {}
         self.delivered: dict[int, list[Row]] = {}
+        self.places: dict[int, int] = {}
+        self.waiting: set[int] = set()
         self.load_days: dict[int, date] = {}
         self.staged = model.Staging()
         self.built = model.marts(self.staged, Rules())
@@ -103,25 +115,47 @@ class Warehouse(RuleBasedStateMachine):
             call(*arguments, settings=saying(said), **options)
         return True
 
-    def deliver(self, delivered: list[Row], said: dict[str, Any]) -> None:
+    def deliver(self, delivered: list[Row], said: dict[str, Any], *, in_place_of: int | None = None) -> int:
         """One batch more; with the first, the warehouse keeps the rules of its settings."""
         self.kept = vars(Rules()) | said | self.kept
-        self.delivered[len(self.delivered) + 1] = delivered
+        batch_id = len(self.places) + 1
+        self.delivered[batch_id] = delivered
+        self.places[batch_id] = self.places.get(in_place_of or batch_id, batch_id)
+        self.waiting.add(batch_id)
         type(self).seen += 1
+        return batch_id
+
+    def stage_all(self) -> None:
+        """The model stages what waits."""
+        self.waiting.clear()
+        self.stage_again()
+
+    def stage_again(self) -> None:
+        """The model stages what was staged, each batch in its place."""
+        ids = sorted(self.delivered.keys() - self.waiting, key=self.places.__getitem__)
+        in_order = {batch_id: self.delivered[batch_id] for batch_id in ids}
+        self.staged = model.stage(in_order, self.in_force, self.load_days)
+
+    def build(self) -> None:
+        """The model builds what is staged."""
+        self.built = model.marts(self.staged, self.in_force)
 
     def follow(self) -> None:
         """The model goes through all steps."""
-        self.staged = model.stage(self.delivered, self.in_force, self.load_days)
-        self.built = model.marts(self.staged, self.in_force)
+        self.stage_all()
+        self.build()
+
+    def pick(self, number: int) -> int:
+        """One of the batches that are there."""
+        return sorted(self.delivered)[number % len(self.delivered)]
 
     @rule(delivered=batches, said=environments, load_day=load_days)
     def load(self, delivered: list[Row], said: dict[str, Any], load_day: date | None) -> None:
         path = write(self.directory / "feed.csv", delivered)
         if self.refused(said, minidw.load_raw, path, self.conn, force=True):
             return
-        self.deliver(delivered, said)
+        batch_id = self.deliver(delivered, said)
         if load_day:
-            batch_id = len(self.delivered)
             for table in (Batch, OrderDelivered):
                 then = update(table).where(table.batch_id == batch_id).values(load_date=load_day)
                 self.conn.execute(then)
@@ -131,9 +165,9 @@ class Warehouse(RuleBasedStateMachine):
     def one_step(self, step: str, said: dict[str, Any]) -> None:
         if "build" in step:
             if not self.refused(said, minidw.build_marts, self.conn, full="full" in step):
-                self.built = model.marts(self.staged, self.in_force)
+                self.build()
         elif not self.refused(said, minidw.build_staging, self.conn, replay=step == "replay"):
-            self.staged = model.stage(self.delivered, self.in_force, self.load_days)
+            self.stage_all()
 
     @rule(delivered=batches, said=environments)
     def run(self, delivered: list[Row], said: dict[str, Any]) -> None:
@@ -156,6 +190,26 @@ class Warehouse(RuleBasedStateMachine):
         with suppress(ZeroDivisionError), self.conn.begin_nested():
             minidw.run(path, self.conn, force=True, accept_rules=True, settings=saying(said))
             raise ZeroDivisionError
+
+    @precondition(lambda self: self.delivered)
+    @rule(numbers=st.lists(picks, min_size=1, max_size=2), said=environments)
+    def unload(self, numbers: list[int], said: dict[str, Any]) -> None:
+        gone = {self.pick(number) for number in numbers}
+        if not self.refused(said, minidw.unload, [*gone], self.conn):
+            for batch_id in gone:
+                del self.delivered[batch_id]
+            self.waiting -= gone
+            self.stage_again()
+            self.build()
+
+    @precondition(lambda self: self.delivered)
+    @rule(number=picks, delivered=batches, said=environments)
+    def replace(self, number: int, delivered: list[Row], said: dict[str, Any]) -> None:
+        path, old = write(self.directory / "feed.csv", delivered), self.pick(number)
+        if not self.refused(said, minidw.run, path, self.conn, force=True, replace=old):
+            self.deliver(delivered, said, in_place_of=old)
+            del self.delivered[old]
+            self.follow()
 
     @rule(change=st.sampled_from([*CHANGES, *({name: None} for name in SETTINGS)]), said=environments)
     def change_a_rule(self, change: dict[str, Any], said: dict[str, Any]) -> None:

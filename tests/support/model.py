@@ -112,9 +112,9 @@ class Staging:
 
 
 def stage(batches: dict[int, list[Row]], rules: Rules, load_days: dict[int, date] | None = None) -> Staging:
-    """All batches judged by the same rules, in the order of loading; one without a load day is of today."""
+    """All batches judged by the same rules, in the given order; one without a load day is of today."""
     staging = Staging()
-    for batch_id, rows in sorted(batches.items()):
+    for batch_id, rows in batches.items():
         fates = dict.fromkeys(("inserted", "updated", "unchanged", "superseded", "rejected"), 0)
         delivered: dict[Key, tuple[Line, int]] = {}
         loaded = (load_days or {}).get(batch_id, datetime.now(UTC).date())

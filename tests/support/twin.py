@@ -23,7 +23,7 @@ from tests.support.servers import temporary_database
 BY_CHANCE = ("run_id", "seconds")
 TIMES = (
     *("load_date", "loaded_at", "staged_at", "built_at", "checked_at"),
-    *("started_at", "finished_at", "set_at"),
+    *("unloaded_at", "started_at", "finished_at", "set_at"),
 )
 # Where COPY lands; the next load replaces it.
 LANDING = "raw.orders_raw"
