@@ -13,13 +13,14 @@ def find_upwards(name: str, is_there: Callable[[Path], bool] = os.path.lexists) 
     """The nearest file or directory of the name, from the working directory up to the root, or None.
 
     Whatever the file system: a mounted directory belongs to what it is mounted in. What somebody else could
-    have put there is refused: it has to belong to us, to root, or to the owner of its directory where nobody
-    else may write. Raises SettingsError.
+    have put there for others to find is refused: it has to belong to us, to root, or to the owner of the
+    working directory, and then not to lie where everybody may write. Raises SettingsError.
     """
-    for directory in _directories():
+    directories = list(_directories())
+    for directory in directories:
         path = directory / name
         if is_there(path):
-            _trust(path)
+            _trust(path, directories[0])
             return path
     return None
 
@@ -34,16 +35,16 @@ def _directories() -> Iterator[Path]:
     yield from here.parents
 
 
-def _trust(path: Path) -> None:
+def _trust(path: Path, here: Path) -> None:
     if sys.platform == "win32":
         return
     try:
         # A link belongs to who made it.
-        owner, around = path.lstat().st_uid, path.parent.stat()
+        owner = path.lstat().st_uid
+        host = None if path.parent.stat().st_mode & stat.S_IWOTH else here.stat().st_uid
     except OSError:
         return
-    keeper = None if around.st_mode & stat.S_IWOTH else around.st_uid
-    if owner not in (os.geteuid(), 0, keeper):
+    if owner not in (os.geteuid(), 0, host):
         raise SettingsError(
             f"{printable(str(path))} belongs to user {owner}, who may have put it there for others to find:"
             " it is not used; chown it, or work below a directory of your own"

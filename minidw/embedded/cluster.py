@@ -179,7 +179,8 @@ def _initialise(data: Path, binaries: Path, account: "pwd.struct_passwd | None")
     new = Path(tempfile.mkdtemp(prefix="pgdata.new-", dir=data.parent))
     if account:
         os.chown(new, account.pw_uid, account.pw_gid)
-        print(f"minidw: the embedded PostgreSQL runs as {account.pw_name} in {data}", file=sys.stderr)
+        where = printable(str(data))
+        print(f"minidw: the embedded PostgreSQL runs as {account.pw_name} in {where}", file=sys.stderr)
     arguments = [
         "-D",
         new,

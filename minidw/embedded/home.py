@@ -102,9 +102,12 @@ def find_cluster(home: Path) -> Cluster | None:
     Raises EmbeddedError for a copy of a home whose cluster lies elsewhere.
     """
     place = _resolved(home)
+    if place.exists() and not place.is_dir():
+        raise EmbeddedError(f"{printable(str(place))} is a file, not a directory")
     if (recorded := _read_record(place)) is not None:
         directory, owner = recorded
         if directory != place:
+            _refuse_loss(place, directory)
             _refuse_copy(place, directory)
     elif os.path.lexists(place / "pgdata"):
         directory, owner = place, os.geteuid()
@@ -121,10 +124,10 @@ def find_cluster(home: Path) -> Cluster | None:
 def make_home(home: Path) -> Path:
     """The home as a directory, made where it is missing; returns its true path."""
     place = _resolved(home)
-    if not os.path.lexists(place):
+    if home.is_symlink() and not place.exists():
+        raise EmbeddedError(f"{printable(str(home))} leads to {printable(str(place))}, which is not there")
+    if not place.exists():
         _make(place)
-    if not place.is_dir():
-        raise EmbeddedError(f"{printable(str(place))} is a file, not a directory")
     if place.stat().st_mode & stat.S_IWOTH:
         raise EmbeddedError(f"{printable(str(place))} is not private: everybody may write there")
     return place
@@ -161,6 +164,15 @@ def _read_record(place: Path) -> tuple[Path, int] | None:
         raise EmbeddedError(f"the embedded PostgreSQL cannot use {printable(str(place))}: {error}") from None
     except (ValueError, KeyError, TypeError):
         raise EmbeddedError(f"{printable(str(place / RECORD))} does not say where the warehouse is") from None
+
+
+def _refuse_loss(place: Path, directory: Path) -> None:
+    """As of a container that kept the home alone: what is new and empty must not pass for it."""
+    if not directory.is_dir():
+        raise EmbeddedError(
+            f"the data of {printable(str(place))} were in {directory}, which is gone: bring it back,"
+            f" or remove {RECORD} and start anew"
+        )
 
 
 def _refuse_copy(place: Path, directory: Path) -> None:

@@ -182,8 +182,6 @@ def test_a_home_that_is_none_is_one_line(kind: str, directory: Path) -> None:
         home.mkdir()
         (home / "cluster.json").write_text('{"directory": 1')
     for create in (True, False):
-        if kind == "link to nothing" and create:
-            continue
         with pytest.raises(EmbeddedError) as caught:
             start(home, create=create)
         assert str(home) in str(caught.value)
@@ -318,6 +316,11 @@ def test_root_s_cluster_outside_of_a_closed_home_stays_there(
     shutil.copytree(directory / "moved", directory / "copy")
     with pytest.raises(EmbeddedError, match=rf"copy is a copy of {directory}/moved, whose data are in"):
         start(directory / "copy")
+    # And where the data are gone, nothing new passes for them
+    where.parent.rename(directory / "gone")
+    for create in (True, False):
+        with pytest.raises(EmbeddedError, match=r"moved were in .*, which is gone: bring it back"):
+            start(directory / "moved", create=create)
     # And where the home was deleted, a new one is new
     shutil.rmtree(directory / "moved")
     server = start(directory / "moved")

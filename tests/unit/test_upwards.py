@@ -67,12 +67,17 @@ def test_a_file_of_a_stranger_is_not_used(
 
 @only_root
 def test_in_a_directory_of_somebody_else_the_owner_decides(below: Path, tmp_path: Path) -> None:
-    (below / ".env").write_text("DATABASE_URL=postgresql://ada@theirs/shop\n")
-    for path in (below, below / ".env"):
+    env = below.parent / ".env"
+    env.write_text("DATABASE_URL=postgresql://ada@theirs/shop\n")
+    for path in (below, below.parent, env):
         os.chown(path, STRANGER, STRANGER)
     assert str(Settings.from_env().url) == "postgresql+psycopg2://ada@theirs/shop"
-    # But not where everybody may write.
-    below.chmod(0o777)
+    # But not where everybody may write, nor over somebody who works in a directory of their own.
+    below.parent.chmod(0o777)
+    with pytest.raises(SettingsError, match="it is not used"):
+        Settings.from_env()
+    below.parent.chmod(0o755)
+    os.chown(below, 0, 0)
     with pytest.raises(SettingsError, match="it is not used"):
         Settings.from_env()
 
