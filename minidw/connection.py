@@ -36,7 +36,7 @@ def target_of(bind: Target | scoped_session[Any]) -> Target:
         hint = "; call it, and give what it returns"
     elif kind.lower().startswith("async"):
         hint = "; minidw awaits nothing: give it an Engine of psycopg2"
-    raise SettingsError(f"bind: an Engine, a Connection or a Session is needed, not {_a(kind)}{hint}")
+    raise SettingsError(f"bind: an Engine, a Connection or a Session is needed, not {kind}{hint}")
 
 
 @contextmanager
@@ -144,7 +144,3 @@ def one_line(error: Exception, target: Target) -> str:
 
 def _first_line(error: Exception) -> str:
     return " ".join(str(error).split("\n")[0].split())
-
-
-def _a(noun: str) -> str:
-    return f"{'an' if noun[0] in 'AEIOUaeiou' else 'a'} {noun}"

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from minidw.database import reading
 from minidw.engine import Bind
 from minidw.errors import DatabaseError
-from minidw.migrate import OPTIONS
+from minidw.migrate import OPTIONS, SCHEMAS
 from minidw.revision import VERSION_SCHEMA, VERSION_TABLE
 from minidw.schema import Base
 from minidw.settings import Settings
@@ -35,6 +35,12 @@ def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list
     from alembic.migration import MigrationContext
 
     with reading(bind, settings or Settings.from_env()) as conn:
+        if (schema := conn.dialect.default_schema_name) in SCHEMAS:
+            # Alembic would take its tables for those of no schema.
+            raise DatabaseError(
+                f"the search_path of this connection begins with {schema}:"
+                " give an engine of minidw.create_engine()"
+            )
         found = compare_metadata(MigrationContext.configure(conn, opts=OPTIONS), Base.metadata)
         ours = {*Base.metadata.tables, f"{VERSION_SCHEMA}.{VERSION_TABLE}"}
         notes = [

@@ -28,7 +28,7 @@ from minidw.schema import Base
 from minidw.settings import Settings
 
 _VERSIONS = f"{VERSION_SCHEMA}.{VERSION_TABLE}"
-_SCHEMAS = ("raw", "staging", "mart")
+SCHEMAS = ("raw", "staging", "mart")
 
 
 def upgrade(
@@ -124,7 +124,7 @@ def _alembic() -> Iterator[tuple[Any, Any]]:
 def include_name(name: str | None, type_: str, parents: Any) -> bool:
     """For Alembic: compare our tables alone, whatever else lies in the database or in our schemas."""
     if type_ == "schema":
-        return name in _SCHEMAS
+        return name in SCHEMAS
     if type_ == "table":
         return f"{parents['schema_name']}.{name}" in Base.metadata.tables
     return True
@@ -174,6 +174,6 @@ def tidy(conn: Connection) -> None:
     if conn.scalar(text(f"SELECT count(*) FROM {_VERSIONS}")):
         return
     conn.execute(text(f"DROP TABLE {_VERSIONS}"))
-    for schema in _SCHEMAS:
+    for schema in SCHEMAS:
         with suppress(DBAPIError), conn.begin_nested():
             conn.execute(text(f"DROP SCHEMA IF EXISTS {schema}"))
