@@ -91,7 +91,26 @@ def lock_at_once(conn: Connection, table: type[DeclarativeBase]) -> bool:
     return True
 
 
-def owns(conn: Connection, table: type[DeclarativeBase]) -> bool:
-    """Whether the account may change the table itself, not only its rows."""
-    query = "SELECT pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = CAST(:name AS regclass)"
-    return bool(conn.scalar(sqlalchemy.text(query), {"name": str(table.__table__)}))
+def may_rebuild(conn: Connection, table: type[DeclarativeBase], indexes: list[str]) -> bool:
+    """Whether indexes can be dropped and built again as they were: by this account, and losing nothing.
+
+    A foreign key to the table or a view grouped by its key depends on them; marks of CLUSTER and REPLICA
+    IDENTITY, options, a place of its own or a comment would be gone.
+    """
+    found = sqlalchemy.text("""
+        SELECT pg_has_role(t.relowner, 'USAGE') AND NOT EXISTS (
+                 SELECT
+                   FROM pg_index AS i
+                   JOIN pg_class AS x ON x.oid = i.indexrelid
+                   LEFT JOIN pg_constraint AS k ON k.conindid = x.oid AND k.conrelid = t.oid
+                  WHERE i.indrelid = t.oid AND x.relname = ANY(:indexes)
+                    AND (i.indisclustered OR i.indisreplident OR x.reltablespace <> 0
+                         OR x.reloptions IS NOT NULL OR obj_description(x.oid, 'pg_class') IS NOT NULL
+                         OR obj_description(k.oid, 'pg_constraint') IS NOT NULL
+                         OR EXISTS (SELECT FROM pg_depend AS d
+                                     WHERE d.deptype <> 'i' AND (d.refclassid, d.refobjid) IN (
+                                             (CAST('pg_class' AS regclass), x.oid),
+                                             (CAST('pg_constraint' AS regclass), k.oid)))))
+          FROM pg_class AS t
+         WHERE t.oid = CAST(:table AS regclass)""")
+    return bool(conn.scalar(found, {"table": str(table.__table__), "indexes": indexes}))

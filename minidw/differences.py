@@ -1,8 +1,9 @@
 """What the tables are otherwise than this minidw needs them, in plain words."""
 
+from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import CheckConstraint, Table, text
 
 from minidw.database import reading
 from minidw.engine import Bind
@@ -23,6 +24,13 @@ _OTHERS = """
      ORDER BY 1
 """
 """What lies in our schemas; a sequence that numbers a column is a part of its table."""
+
+
+_CONSTRAINTS = """
+    SELECT n.nspname || '.' || c.relname, k.conname
+      FROM pg_catalog.pg_constraint AS k JOIN pg_catalog.pg_class AS c ON c.oid = k.conrelid
+      JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+"""
 
 
 def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list[str]:
@@ -48,18 +56,37 @@ def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list
             for name, kind in conn.execute(text(_OTHERS))
             if name not in ours
         ]
+        there = {(table, name) for table, name in conn.execute(text(_CONSTRAINTS))}
     faults = []
+    missing = set()
     for difference in found:
         # What differs in one column comes as a list.
         for one in difference if isinstance(difference, list) else [difference]:
-            index = one[1]
-            if one[0] == "remove_index" and not index.unique:
-                notes.append(f"the index {index.name} of {index.table.fullname} is not minidw's")
-            else:
+            what, about = one[0], one[1]
+            if what == "add_table":
+                missing.add(about.fullname)
+            if what == "remove_index" and not about.unique:
+                notes.append(f"the index {about.name} of {about.table.fullname} is not minidw's")
+            elif what not in ("add_index", "add_constraint") or about.table.fullname not in missing:
                 faults.append(_in_words(*one))
+    faults += [
+        f"{table.fullname} lacks {name}"
+        for table in Base.metadata.sorted_tables
+        for name in sorted(_unseen_by_alembic(table))
+        if table.fullname not in missing and (table.fullname, name) not in there
+    ]
     if faults:
         raise DatabaseError(f"the warehouse is not as minidw needs it: {'; '.join(faults)}")
     return notes
+
+
+def _unseen_by_alembic(table: Table) -> Iterator[str]:
+    """The names of the constraints that Alembic does not compare."""
+    for constraint in table.constraints:
+        if isinstance(constraint, CheckConstraint) or (
+            constraint is table.primary_key and constraint.columns
+        ):
+            yield str(constraint.name)
 
 
 def _in_words(what: str, *about: Any) -> str:

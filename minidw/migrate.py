@@ -134,6 +134,7 @@ OPTIONS = {
     "target_metadata": Base.metadata,
     "include_schemas": True,
     "include_name": include_name,
+    "compare_server_default": True,
     "version_table": VERSION_TABLE,
     "version_table_schema": VERSION_SCHEMA,
 }

@@ -339,7 +339,7 @@ def _attempt(
         "started_at": datetime.now(UTC),
     }
     at_commit = False
-    with bound(bind, settings, create=create) as target:
+    with bound(bind, settings, create=create, wait=wait) as target:
         try:
             with transaction(target, settings, wait=wait) as conn:
                 ruled, result.rules = keep_rules(

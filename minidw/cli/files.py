@@ -137,7 +137,7 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
     many = len(sources) >= terminal.MANY_FILES
     results: list[Result] = []
     try:
-        with bound(None, settings, create=True) as engine:
+        with bound(None, settings, create=True, wait=not arguments.no_wait) as engine:
             for source, surveyed in zip(sources, feeds, strict=True):
                 feed = surveyed or survey(source, format)
                 with output.progress(feed) as progress:

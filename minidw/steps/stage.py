@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, or_, select, update
 
-from minidw.database import lock_at_once, owns
+from minidw.database import lock_at_once, may_rebuild
 from minidw.errors import BadFileError
 from minidw.schema.ledger import Batch, MartBuild, place_of
 from minidw.schema.staging import OrderChange, OrderLine, OrderTotal
@@ -176,7 +176,7 @@ def _apply_batch(conn: Connection) -> Applied:
     conn.execute(analyze(staging.incoming))
     stage = _next_stage(conn)
     ceased, unchanged = _compare(conn, stage, by=staging.VALUES)
-    return Applied(_carry_out(conn, stage, ceased), ceased, unchanged)
+    return Applied(_carry_out(conn, stage, replaced=ceased), ceased, unchanged)
 
 
 def apply_judged(conn: Connection, scope: Scope) -> Applied:
@@ -185,8 +185,8 @@ def apply_judged(conn: Connection, scope: Scope) -> Applied:
     vanished = conn.execute(replay.insert_vanished(scope), stage).rowcount
     # The same values may now come from another delivery: then that is where the line comes from.
     replaced, unchanged = _compare(conn, stage, by=(*staging.VALUES, *staging.ORIGIN))
-    ceased = vanished + replaced
-    return Applied(_carry_out(conn, stage, ceased), ceased, unchanged, **stage)
+    appeared = _carry_out(conn, stage, replaced=replaced, vanished=vanished)
+    return Applied(appeared, vanished + replaced, unchanged, **stage)
 
 
 def _next_stage(conn: Connection) -> dict[str, int]:
@@ -202,12 +202,12 @@ def _compare(conn: Connection, stage: dict[str, int], *, by: tuple[str, ...]) ->
     return conn.execute(staging.insert_ceased(), stage).rowcount, unchanged
 
 
-def _carry_out(conn: Connection, stage: dict[str, int], ceased: int) -> int:
-    """Replace the lines that cease by those of ``incoming``; returns how many appeared."""
+def _carry_out(conn: Connection, stage: dict[str, int], *, replaced: int, vanished: int = 0) -> int:
+    """Bring the lines of ``incoming`` in, and take out those that vanished; returns how many appeared."""
     appeared = conn.execute(staging.insert_appeared(), stage).rowcount
-    if ceased:
-        conn.execute(staging.delete_ceased(), stage)
-    conn.execute(staging.insert_lines())
+    if vanished:
+        conn.execute(staging.delete_vanished(), stage)
+    conn.execute(staging.merge_lines() if replaced else staging.insert_lines())
     conn.execute(staging.merge_totals(), stage)
     return appeared
 
@@ -215,9 +215,10 @@ def _carry_out(conn: Connection, stage: dict[str, int], ceased: int) -> int:
 def _fill(conn: Connection) -> Applied:
     """The first lines of a warehouse need no queue: the marts have nothing yet and are built in full.
 
-    The indexes come after the rows, where we may build them and nobody is reading.
+    The indexes come after the rows, where we may build them, nobody is reading, and no view, foreign key or
+    mark of somebody else's holds on to them.
     """
-    alone = owns(conn, OrderLine) and lock_at_once(conn, OrderLine)
+    alone = may_rebuild(conn, OrderLine, staging.INDEXES) and lock_at_once(conn, OrderLine)
     for statement in staging.drop_indexes() if alone else ():
         conn.execute(statement)
     appeared = conn.execute(staging.insert_lines()).rowcount

@@ -26,6 +26,7 @@ from sqlalchemy import (
     bindparam,
     column,
     delete,
+    exists,
     func,
     literal,
     not_,
@@ -61,6 +62,9 @@ incoming = table(
 held = table("orders_held", *(column(name, OrderLine.__table__.c[name].type) for name in STAGED_COLUMNS))
 _LINES = cast("Table", OrderLine.__table__)
 _KEY, _INDEXES = _LINES.primary_key, sorted(_LINES.indexes, key=lambda index: str(index.name))
+INDEXES = [str(_KEY.name), *(str(index.name) for index in _INDEXES)]
+"""The indexes of staging.orders_stg, that of its key first."""
+
 admitted = incoming.c.reasons.is_(None)
 this_stage = bindparam("stage", type_=Integer)
 
@@ -134,21 +138,31 @@ def insert_appeared() -> Insert:
 def change_of(lines: FromClause, sign: int) -> Query:
     """The rows of a table as changes of this stage."""
     columns = (lines.c[name] for name in STAGED_COLUMNS)
-    return select(this_stage.label("stage"), *columns, literal(sign).label("change"))
+    amount = (lines.c.price * lines.c.quantity).label("total_amount")
+    return select(this_stage.label("stage"), *columns, amount, literal(sign).label("change"))
 
 
-def delete_ceased() -> Delete:
-    """The staged rows that ceased to hold in this stage."""
+def delete_vanished() -> Delete:
+    """The staged rows that ceased to hold in this stage, and that nothing replaces."""
+    replaced = exists().where(*(incoming.c[name] == getattr(OrderLine, name) for name in LINE_KEY), admitted)
     return delete(OrderLine).where(
         *(getattr(OrderLine, name) == getattr(OrderChange, name) for name in LINE_KEY),
         OrderChange.stage == this_stage,
         OrderChange.change == -1,
+        not_(replaced),
     )
 
 
 def insert_lines() -> Insert:
-    """Every admitted row, where its order line is not staged or no longer."""
+    """Every admitted row, where none of their order lines is staged."""
     return insert_from(OrderLine, select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted))
+
+
+def merge_lines() -> Merge:
+    """Every admitted row: into its order line where that is staged, which others may refer to."""
+    lines = select(*(incoming.c[name] for name in STAGED_COLUMNS)).where(admitted).subquery("lines")
+    values = {name: lines.c[name] for name in STAGED_COLUMNS if name not in LINE_KEY}
+    return Merge(_LINES, lines, on=LINE_KEY, update=values, insert=STAGED_COLUMNS)
 
 
 def drop_indexes() -> list[ExecutableDDLElement]:

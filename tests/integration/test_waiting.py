@@ -35,7 +35,7 @@ def embedded_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with reachable_directory() as directory:
         monkeypatch.setenv("MINIDW_HOME", str(directory / "home"))
         monkeypatch.chdir(directory)
-        minidw.build_marts()
+        minidw.upgrade()
         yield directory / "home"
 
 
