@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from minidw.pipeline import unload as unload
     from minidw.proofs.preview import MartPreview as MartPreview
     from minidw.proofs.preview import Preview as Preview
-    from minidw.proofs.preview import Revenue as Revenue
     from minidw.proofs.preview import RowChange as RowChange
     from minidw.proofs.preview import preview as preview
     from minidw.proofs.preview import preview_rules as preview_rules
@@ -81,6 +80,7 @@ if TYPE_CHECKING:
     from minidw.steps.examples import Example as Example
     from minidw.steps.load import Loaded as Loaded
     from minidw.steps.prune import Pruned as Pruned
+    from minidw.steps.rules import Moved as Moved
     from minidw.steps.rules import RuleChange as RuleChange
     from minidw.steps.rules import RuleInForce as RuleInForce
     from minidw.steps.stage import Replayed as Replayed
@@ -116,6 +116,7 @@ MODULES = {
     "Mart": "schema",
     "MartBuild": "schema",
     "MartPreview": "proofs.preview",
+    "Moved": "steps.rules",
     "MinidwError": "errors",
     "OrderChange": "schema",
     "OrderDelivered": "schema",
@@ -129,7 +130,6 @@ MODULES = {
     "Reject": "reports.rejects",
     "Replayed": "steps.stage",
     "Result": "pipeline",
-    "Revenue": "proofs.preview",
     "RowChange": "proofs.preview",
     "RuleChange": "steps.rules",
     "RuleInForce": "steps.rules",

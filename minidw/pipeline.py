@@ -23,7 +23,7 @@ from minidw.steps.build import Built, build
 from minidw.steps.check import Checked, execute_checks
 from minidw.steps.load import Loaded, load
 from minidw.steps.prune import Pruned, remove_rows
-from minidw.steps.rules import RuleChange, keep_rules, wanted_rules
+from minidw.steps.rules import Moved, RuleChange, counted_revenue, keep_rules, wanted_rules
 from minidw.steps.stage import Replayed, Staged, replay_if_due, stage
 from minidw.steps.unload import Unloaded, remove_batches, take_back
 
@@ -36,7 +36,7 @@ class Result:
     """What a command did, in one commit; the steps that it does not have are empty.
 
     ``replayed`` is None unless earlier batches were judged again; ``rules`` are those of the warehouse that
-    were changed; ``seconds`` is the time per step.
+    were changed, and ``moved`` the revenue that ``set_rules`` moved by it; ``seconds`` is the time per step.
     """
 
     command: str
@@ -49,6 +49,7 @@ class Result:
     _pruned: Pruned | None = None
     unloaded: list[Unloaded] = field(default_factory=list)
     rules: list[RuleChange] = field(default_factory=list)
+    moved: Moved | None = None
     seconds: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -204,7 +205,7 @@ def set_rules(
     """
     settings = settings or Settings.from_env()
     wanted = wanted_rules(changes)
-    return _attempt("rules", remaining_steps, bind, settings, wait=wait, wanted=wanted)
+    return _attempt("rules", follow_rules, bind, settings, wait=wait, wanted=wanted)
 
 
 def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
@@ -291,6 +292,14 @@ def remaining_steps(conn: Connection, result: Result, settings: Settings) -> Non
         result.built = build(conn, settings)
     with result.step("check"):
         result.checked = _check(conn, settings)
+
+
+def follow_rules(conn: Connection, result: Result, settings: Settings) -> None:
+    """What a change of the rules leads to, and how much revenue that moves."""
+    lines_before, revenue_before = counted_revenue(conn)
+    remaining_steps(conn, result, settings)
+    lines, revenue = counted_revenue(conn)
+    result.moved = Moved(lines_before, lines, revenue_before, revenue)
 
 
 def surveyed(source: str | Path | Feed, format: Format | None) -> Feed:

@@ -8,7 +8,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any, NoReturn
 
-from minidw.cli import database, everything, files, generate, proofs, rejects, reports, steps
+from minidw.cli import database, everything, files, generate, proofs, rejects, reports, rules, steps
 from minidw.cli.output import Output, described
 from minidw.cli.streams import Stream, occupy_closed
 from minidw.cli.warehouse import announce
@@ -26,6 +26,7 @@ COMMANDS = (
     proofs.add_verify,
     proofs.add_why,
     rejects.add_rejects,
+    rules.add_rules,
     reports.add_report,
     reports.add_status,
     generate.add_generate,

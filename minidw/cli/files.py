@@ -25,6 +25,7 @@ def add_run(commands: Commands) -> None:
     text = "load, stage, build and check files, one commit each"
     command = add(commands, "run", run, text, feeds(), writing(), destroying())
     command.add_argument("--replace", type=whole_number, metavar="BATCH", help=REPLACE)
+    accepting(command)
 
 
 def add_load(commands: Commands) -> None:
@@ -42,6 +43,16 @@ def add_preview(commands: Commands) -> None:
         "--unload", type=whole_number, nargs="+", metavar="BATCH", help="batches to take back; no file then"
     )
     command.add_argument("--rows", type=int, default=10, help="rows to show per mart (10)")
+    accepting(command)
+
+
+def accepting(command: argparse.ArgumentParser) -> None:
+    """An option of those that go through all steps: other rules lead to all of them."""
+    command.add_argument(
+        "--accept-rules",
+        action="store_true",
+        help="where the settings say otherwise than the rules of the warehouse, change these (minidw rules)",
+    )
 
 
 def feeds(number: str = "+") -> argparse.ArgumentParser:
@@ -72,12 +83,13 @@ def feeds(number: str = "+") -> argparse.ArgumentParser:
 def run(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
+    call = partial(minidw.run, accept_rules=arguments.accept_rules)
     if arguments.replace is None:
-        return _each_file(arguments, output, minidw.run)
+        return _each_file(arguments, output, call)
     _one_file(arguments)
     if is_terminal(sys.stdin) and not arguments.yes:
         confirm(output, taking_back([arguments.replace]))
-    return _each_file(arguments, output, partial(minidw.run, replace=arguments.replace))
+    return _each_file(arguments, output, partial(call, replace=arguments.replace))
 
 
 def load(arguments: argparse.Namespace, output: Output) -> int:
@@ -111,6 +123,7 @@ def preview(arguments: argparse.Namespace, output: Output) -> int:
             force=arguments.force,
             number_lines=arguments.number_lines,
             replace=arguments.replace,
+            accept_rules=arguments.accept_rules,
             wait=not arguments.no_wait,
         )
         output.add(seen, draw)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +24,9 @@ from minidw.database import transaction
 from minidw.engine import Bind
 from minidw.feed.format import Format
 from minidw.feed.survey import Feed
-from minidw.pipeline import Result, all_steps, remaining_steps, surveyed, unload_steps
+from minidw.pipeline import Result, all_steps, follow_rules, surveyed, unload_steps
 from minidw.schema.mart import Mart
-from minidw.schema.marts import DailyRevenue, all_marts
+from minidw.schema.marts import all_marts
 from minidw.schema.words import Role
 from minidw.settings import Settings
 from minidw.steps.rules import keep_rules, wanted_rules
@@ -56,21 +55,11 @@ class MartPreview:
 
 
 @dataclass(frozen=True)
-class Revenue:
-    """What counts as revenue: the order lines, and the sum of their amounts."""
-
-    order_lines: int
-    revenue: Decimal
-
-
-@dataclass(frozen=True)
 class Preview:
-    """The result that the run would have, what it would change in each mart, and the revenue of all of it."""
+    """The result that the run would have, and what it would change in each mart."""
 
     result: Result
     marts: list[MartPreview]
-    before: Revenue
-    after: Revenue
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -160,7 +149,7 @@ def preview_rules(
 
     def change_them(conn: Connection) -> None:
         ruled, result.rules = keep_rules(conn, settings, wanted=wanted)
-        remaining_steps(conn, result, ruled)
+        follow_rules(conn, result, ruled)
 
     return _rolled_back(change_them, result, bind, settings, wait=wait, rows=rows)
 
@@ -175,26 +164,17 @@ def _rolled_back(
     rows: int | None,
 ) -> Preview:
     """What work on a connection would change in the marts."""
-    found: Preview | None = None
+    found: list[MartPreview] = []
     try:
         with transaction(bind, settings, wait=wait) as conn:
             for mart in all_marts():
                 copy = select(*(getattr(mart, name) for name in measures(mart)))
                 conn.execute(CreateTemporary(_before(mart).name, copy))
-            before = _revenue(conn)
             work(conn)
-            marts = [_preview_mart(conn, mart, rows) for mart in all_marts()]
-            found = Preview(result, marts, before, _revenue(conn))
+            found = [_preview_mart(conn, mart, rows) for mart in all_marts()]
             raise _RolledBack
     except _RolledBack:
-        assert found is not None
-        return found
-
-
-def _revenue(conn: Connection) -> Revenue:
-    lines, revenue = func.sum(DailyRevenue.order_lines), func.sum(DailyRevenue.revenue)
-    totals = conn.execute(select(func.coalesce(lines, 0), func.coalesce(revenue, 0))).one()
-    return Revenue(int(totals[0]), totals[1])
+        return Preview(result, found)
 
 
 def changed_rows(mart: type[Mart]) -> Query:

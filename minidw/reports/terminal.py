@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC
 from itertools import groupby
 
 from rich.console import Console
@@ -16,6 +17,7 @@ from minidw.schema.vocabulary import FATES
 from minidw.steps.check import Checked
 from minidw.steps.examples import shortened
 from minidw.steps.load import Loaded
+from minidw.steps.rules import RuleInForce
 from minidw.steps.stage import Replayed, Staged
 from minidw.steps.unload import Unloaded
 
@@ -23,6 +25,7 @@ LONGEST_LIST = 20
 MANY_FILES = 4
 """From so many files on, each has one line, and a summary follows the last."""
 
+NOT_SET = "not set"
 TO_BEGIN = (
     "the warehouse is empty: minidw run FILE brings orders in; minidw generate writes some to try it with"
 )
@@ -39,6 +42,12 @@ def print_result(console: Console, result: Result) -> None:
             print_text(console, "  warning: the file has a header and no rows")
     for unloaded in result.unloaded:
         _print_unloaded(console, unloaded)
+    for rule in result.rules:
+        print_text(console, f"rule {rule.name}: {rule.before or NOT_SET} → {rule.after or NOT_SET}")
+        if rule.said is not None:
+            print_text(
+                console, f"  note: the settings say {rule.said} still, and are refused as long as they do"
+            )
     if result.replayed is not None:
         _print_replayed(console, result.replayed)
     for staged in result.staged:
@@ -46,6 +55,8 @@ def print_result(console: Console, result: Result) -> None:
     if result.command == "stage" and not result.staged:
         print_text(console, "nothing to stage: every batch that was loaded is staged")
     _print_built(console, result)
+    if result.moved is not None:
+        _print_moved(console, result)
     print_checks(console, result.checked)
     if result.command == "prune":
         batches = counted(len(result.pruned.batch_ids), "batch")
@@ -153,6 +164,28 @@ def print_verified(console: Console, verified: Verified) -> None:
         print_text(console, f"{lines} beyond comparison with raw: their batches were pruned")
     if not verified.differences:
         print_text(console, f"no differing rows in {', '.join(verified.tables)}")
+
+
+def print_rules(console: Console, rules: Sequence[RuleInForce]) -> None:
+    """The rules in force, each with where it is from and since when; what the settings say otherwise."""
+    rows = [
+        {"rule": rule.name, "value": rule.value or NOT_SET, "from": rule.origin}
+        | {"since": None if rule.since is None else rule.since.astimezone(UTC).date()}
+        for rule in rules
+    ]
+    print_rows(console, rows)
+    for rule in rules:
+        print_text(console, f"{rule.name}: {rule.meaning}")
+    if any(rule.since is None for rule in rules):
+        print_text(
+            console, "those without a day are not kept yet: the first batch takes them as they are then"
+        )
+    for rule in rules:
+        if rule.disputed:
+            said = (
+                f"note: {rule.name} is {rule.said} in the settings: what writes, verify and why are refused"
+            )
+            print_text(console, said)
 
 
 def print_lines(console: Console, lines: Rows) -> None:
@@ -289,3 +322,14 @@ def _fates(staged: Staged) -> str:
 
 def _time(seconds: dict[str, float]) -> str:
     return ", ".join(f"{step} {value:.2f} s" for step, value in seconds.items())
+
+
+def _print_moved(console: Console, result: Result) -> None:
+    """The revenue before and after a change of rules; that nothing changed, where nothing did."""
+    moved = result.moved
+    if not result.rules:
+        print_text(console, "the rules are so already: nothing changed")
+    elif moved is not None:
+        revenue = " → ".join(texts("", [moved.revenue_before, moved.revenue]))
+        lines = f"{moved.order_lines_before:,} → {counted(moved.order_lines, 'order line')}"
+        print_text(console, f"revenue: {revenue}, of {lines}")

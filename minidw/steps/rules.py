@@ -1,8 +1,9 @@
 """The rules of the warehouse: kept from its first batch on, held against the settings, changed on demand."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, exists, func, insert, select
@@ -10,6 +11,7 @@ from sqlalchemy import Connection, exists, func, insert, select
 from minidw.errors import SettingsError
 from minidw.rulebook import RULES, read_rule, rule_text
 from minidw.schema.ledger import Batch, RuleVersion
+from minidw.schema.marts import DailyRevenue
 from minidw.schema.staging import OrderLine
 from minidw.settings import Settings
 
@@ -33,14 +35,44 @@ class RuleInForce:
     set_by: str | None = None
     said: str | None = None
 
+    @property
+    def meaning(self) -> str:
+        """What the rule decides."""
+        return RULES[self.name.lower()].meaning
+
+    @property
+    def disputed(self) -> bool:
+        """Whether the settings say otherwise."""
+        return self.said is not None and not self.has(self.said)
+
+    def has(self, text: str | None) -> bool:
+        """Whether this is its value, however it is written."""
+        name = self.name.lower()
+        return bool(read_rule(name, self.value) == read_rule(name, text))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return {**asdict(self), "meaning": self.meaning, "disputed": self.disputed}
+
 
 @dataclass(frozen=True)
 class RuleChange:
-    """A rule that changed, and its value before and after."""
+    """A rule that changed, its value before and after, and what the settings say otherwise (``said``)."""
 
     name: str
     before: str | None
     after: str | None
+    said: str | None = None
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What counts as revenue before and after a change of rules: order lines, and what they add up to."""
+
+    order_lines_before: int
+    order_lines: int
+    revenue_before: Decimal
+    revenue: Decimal
 
 
 def present_rules(conn: Connection, settings: Settings) -> dict[str, RuleInForce]:
@@ -110,14 +142,22 @@ def keep_rules(
         origin = "default" if value is None else "environment" if wanted is None else "set"
         text = _text(RULES[name].default if value is None else value)
         old = rules[name]
-        if old.since is None or not _is(old, text):
+        if old.since is None or not old.has(text):
             rules[name] = _write(conn, replace(old, value=text, origin=origin))
-            changes.append(RuleChange(old.name, old.value, text))
+            said = rules[name].said if rules[name].disputed else None
+            changes.append(RuleChange(old.name, old.value, text, said))
     return _under(settings, rules), changes
 
 
+def counted_revenue(conn: Connection) -> tuple[int, Decimal]:
+    """The order lines that the marts count, and the sum of their amounts."""
+    lines, revenue = func.sum(DailyRevenue.order_lines), func.sum(DailyRevenue.revenue)
+    found = conn.execute(select(func.coalesce(lines, 0), func.coalesce(revenue, 0))).one()
+    return int(found[0]), found[1]
+
+
 def _agreed(settings: Settings, rules: Mapping[str, RuleInForce]) -> Settings:
-    others = [rule for rule in rules.values() if rule.said is not None and not _is(rule, rule.said)]
+    others = [rule for rule in rules.values() if rule.disputed]
     if others:
         raise SettingsError(
             "; ".join(
@@ -137,12 +177,6 @@ def _under(settings: Settings, rules: Mapping[str, RuleInForce]) -> Settings:
 
 def _text(value: Any) -> str | None:
     return None if value is None else rule_text(value)
-
-
-def _is(rule: RuleInForce, text: str | None) -> bool:
-    """Whether the rule has that value, however it is written."""
-    name = rule.name.lower()
-    return bool(read_rule(name, rule.value) == read_rule(name, text))
 
 
 def _write(conn: Connection, rule: RuleInForce) -> RuleInForce:

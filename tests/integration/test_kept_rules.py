@@ -1,5 +1,7 @@
 """The warehouse keeps its rules from its first batch on: who says otherwise is refused, or asks for it."""
 
+import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
@@ -13,6 +15,7 @@ from sqlalchemy import Connection, Engine, delete, func, select, text, update
 import minidw
 from minidw import Batch, OrderLine, RuleVersion, Run, Settings, SettingsError
 from minidw.rulebook import RULES
+from tests.support.terminal import Cli
 
 Feed = Callable[..., Path]
 FUTURE = "order_id | order_timestamp\n1 | 2027-12-31\n2 | 2027-06-01"
@@ -196,7 +199,8 @@ def test_rules_can_be_set_before_the_first_batch(warehouse: Engine, feed: Feed) 
 def test_a_run_accepts_the_rules_of_its_environment(until_2027: Engine, feed: Feed) -> None:
     narrow = Settings(order_date_max=date(2027, 6, 30), revenue_statuses=("delivered", "cancelled"))
     file = feed("order_id | status\n3 | cancelled")
-    assert minidw.preview(file, until_2027, accept_rules=True, settings=narrow).after.order_lines == 2
+    seen = minidw.preview(file, until_2027, accept_rules=True, settings=narrow)
+    assert (seen.marts[0].gained, seen.marts[0].lost) == (1, 1)
 
     result = minidw.run(file, until_2027, accept_rules=True, settings=narrow)
 
@@ -210,8 +214,7 @@ def test_a_run_accepts_the_rules_of_its_environment(until_2027: Engine, feed: Fe
 def test_a_preview_says_what_other_rules_would_move_and_moves_nothing(until_2027: Engine) -> None:
     before = state(until_2027)
     seen = minidw.preview_rules({"ORDER_DATE_MAX": "2027-06-30"}, until_2027)
-    assert seen.before == minidw.Revenue(2, Decimal(20))
-    assert seen.after == minidw.Revenue(1, Decimal(10))
+    assert seen.result.moved == minidw.Moved(2, 1, Decimal(20), Decimal(10))
     assert {mart.mart: mart.lost for mart in seen.marts}["daily_revenue"] == 1
     assert state(until_2027) == before
     assert values(until_2027)["ORDER_DATE_MAX"] == "2027-12-31"
@@ -303,3 +306,99 @@ def test_a_rule_that_a_later_release_adds_is_its_default_where_there_are_batches
         minidw.build_marts(until_2027, settings=Settings(segment_vip=Decimal(20000)))
     minidw.build_marts(until_2027)
     assert state(until_2027)[2] == len(RULES)
+
+
+# The command line
+
+
+@pytest.fixture
+def until_june(cli: Cli, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Given a warehouse of two orders, whose first batch came with ORDER_DATE_MAX=2027-12-31."""
+    monkeypatch.setenv("ORDER_DATE_MAX", "2027-12-31")
+    assert cli("run", str(feed(FUTURE))).code == 0
+    monkeypatch.delenv("ORDER_DATE_MAX")
+    return cli
+
+
+def test_rules_are_shown_with_where_they_come_from(until_june: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEGMENT_VIP", "20000")
+    shown = until_june("rules").out
+    assert re.search(r"ORDER_DATE_MAX .* 2027-12-31 .* environment .* 20", shown)
+    assert re.search(r"SEGMENT_VIP .* 10000 .* default .* 20", shown)
+    assert "note: SEGMENT_VIP is 20000 in the settings" in shown
+
+    listed = {rule["name"]: rule for rule in json.loads(until_june("rules", "--json").out)["rules"]}
+    assert (
+        listed["ORDER_DATE_MAX"].items()
+        >= {"value": "2027-12-31", "origin": "environment", "said": None}.items()
+    )
+    assert listed["SEGMENT_VIP"].items() >= {"value": "10000", "said": "20000", "disputed": True}.items()
+
+
+def test_a_refusal_is_one_line_and_exit_code_2(until_june: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_DATE_MAX", "2026-12-31")
+    for command in ("stage", "build", "check", "verify"):
+        outcome = until_june(command)
+        assert (outcome.code, outcome.out) == (2, "")
+        assert outcome.err.startswith(
+            "minidw: ORDER_DATE_MAX is 2026-12-31 in the settings, but 2027-12-31 in"
+        )
+        assert outcome.err.count("\n") == 1
+    assert until_june("report").code == 0
+
+
+def test_a_change_is_previewed_and_needs_a_yes(until_june: Cli) -> None:
+    """Nobody is there to be asked."""
+    outcome = until_june("rules", "--set", "ORDER_DATE_MAX=2027-06-30")
+    assert outcome.code == 2
+    assert "rule ORDER_DATE_MAX: 2027-12-31 → 2027-06-30" in outcome.out
+    assert "revenue: 20.00 → 10.00, of 2 → 1 order line" in outcome.out
+    assert outcome.err == (
+        "minidw: this changes 1 rule and all that follows; nothing was done: add --yes to do it\n"
+    )
+    assert until_june("verify").code == 0
+    assert json.loads(until_june("rules", "--json").out)["rules"][1]["value"] == "2027-12-31"
+
+
+def test_a_change_with_a_yes(until_june: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_DATE_MAX", "2026-12-31")
+    outcome = until_june("rules", "--set", "order_date_max=2027-06-30", "--yes")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "1 ceased" in outcome.out
+    assert "note: the settings say 2026-12-31 still" in outcome.out
+    monkeypatch.delenv("ORDER_DATE_MAX")
+
+    document = json.loads(until_june("rules", "--reset", "ORDER_DATE_MAX", "--yes", "--json").out)
+    (result,) = document["results"]
+    assert result["rules"] == [
+        {"name": "ORDER_DATE_MAX", "before": "2027-06-30", "after": None, "said": None}
+    ]
+    assert (result["moved"]["order_lines_before"], result["moved"]["order_lines"]) == (1, 0)
+    assert "the rules are so already" in until_june("rules", "--reset", "ORDER_DATE_MAX").out
+
+
+def test_a_run_that_accepts(until_june: Cli, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_DATE_MAX", "2027-06-30")
+    path = str(feed("order_id\n3"))
+    assert until_june("run", path).code == 2
+    assert until_june("preview", path, "--accept-rules").code == 0
+    assert "rule ORDER_DATE_MAX: 2027-12-31 → 2027-06-30" in until_june("run", path, "--accept-rules").out
+    assert until_june("run", path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--set", "SEGMENT_VIP"], "--set SEGMENT_VIP: write it as SEGMENT_VIP=20000"),
+        (["--set", "SEGMENT_VIP="], "--set SEGMENT_VIP=: write it as SEGMENT_VIP=20000"),
+        (["--set", "VIP=1"], "there is no rule VIP; there are ORDER_DATE_MIN"),
+        (["--set", "SEGMENT_VIP=many"], "SEGMENT_VIP: cannot understand 'many'"),
+        (["--set", "SEGMENT_VIP=1"], "SEGMENT_VIP, SEGMENT_HIGH and SEGMENT_MEDIUM must not increase"),
+        (["--set", "SEGMENT_VIP=9000", "--reset", "segment_vip"], "a rule is given twice: SEGMENT_VIP"),
+    ],
+)
+def test_a_change_that_cannot_be_is_one_line(cli: Cli, words: list[str], message: str) -> None:
+    outcome = cli("rules", *words, "--yes")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith(f"minidw: {message}")
+    assert outcome.err.count("\n") == 1
