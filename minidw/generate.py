@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import date, timedelta
+from functools import lru_cache
 from itertools import accumulate, chain, cycle, product
 from pathlib import Path
 from random import Random
@@ -86,6 +87,8 @@ def generate_orders(
     day: date | None = None,
     seed: int | None = None,
     dirty: float = 0.0,
+    first_day: date = FIRST_DAY,
+    last_day: date = LAST_DAY,
     overwrite: bool = True,
 ) -> Path:
     """Write a CSV file of fake orders and return its path.
@@ -93,10 +96,12 @@ def generate_orders(
     Args:
         path: the file to write; ``data/raw/orders_YYYYMMDD.csv`` of the day by default
         rows: number of rows, 0 or more (10,000)
-        day: the day in the order ids and in the file's name (today); the times lie in 2023 to 2025
+        day: the day in the order ids and in the file's name (today)
         seed: the same seed with the same other arguments gives the same bytes (another every time)
         dirty: share of rows that are bad, untidy or repeated, 0 to 1 inclusive (0); every other one of them
             is to be rejected
+        first_day: day of the earliest orders (2023-01-01)
+        last_day: day of the latest orders (2025-12-31); by default a load takes none beyond tomorrow
         overwrite: replace the file where it exists already (True)
 
     Raises:
@@ -114,12 +119,15 @@ def generate_orders(
         raise SettingsError(f"rows must not be negative, but is {rows}")
     if not 0 <= dirty <= 1:
         raise SettingsError(f"dirty must lie between 0 and 1, but is {dirty}")
+    if first_day > last_day:
+        raise SettingsError(f"the first day of the orders, {first_day}, is after the last one, {last_day}")
     day = day or date.today()
     path = Path(path or FEED_DIRECTORY / f"orders_{_compact(day)}.csv")
     _refuse(path, overwrite=overwrite)
     seed = secrets.randbits(64) if seed is None else seed
     customers, offers = _pools()
-    blocks = _blocks(customers, offers, rows, f"{_compact(day)}-", Random(f"{seed} {day} rows"))
+    draw = Random(f"{seed} {day} rows")
+    blocks = _blocks(customers, offers, rows, f"{_compact(day)}-", (first_day, last_day), draw)
     _write(path, _spoiled(blocks, dirty, Random(f"{seed} {day} dirty")), overwrite=overwrite)
     return path
 
@@ -159,11 +167,15 @@ def _pools() -> tuple[list[str], list[str]]:
 
 
 def _blocks(
-    customers: list[str], offers: list[str], rows: int, prefix: str, rng: Random
+    customers: list[str], offers: list[str], rows: int, prefix: str, days: tuple[date, date], rng: Random
 ) -> Iterator[list[str]]:
     """The clean lines. Ready-made pieces are drawn a column at a time, which is what makes this fast."""
-    days = [FIRST_DAY + timedelta(days=n) for n in range((LAST_DAY - FIRST_DAY).days + 1)]
-    hours = [f"{day} {hour:02}" for day, hour in product(days, range(24))]
+    first, last = (day.toordinal() for day in days)
+
+    @lru_cache(maxsize=100_000)
+    def hour_text(hour: int) -> str:
+        return f"{date.fromordinal(first + hour // 24)} {hour % 24:02}"
+
     seconds = [f"{minute:02}:{second:02}" for minute, second in product(range(60), repeat=2)]
     endings = [f"{quantity},{status}\n" for quantity, status in product(QUANTITY_WEIGHTS, STATUS_WEIGHTS)]
     weights = list(accumulate(a * b for a, b in product(QUANTITY_WEIGHTS.values(), STATUS_WEIGHTS.values())))
@@ -172,7 +184,7 @@ def _blocks(
         size = len(numbers)
         columns = zip(
             numbers,
-            rng.choices(hours, k=size),
+            map(hour_text, rng.choices(range(24 * (last - first + 1)), k=size)),
             rng.choices(seconds, k=size),
             rng.choices(customers, k=size),
             rng.choices(offers, k=size),

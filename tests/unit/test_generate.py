@@ -93,6 +93,27 @@ class TestPlausible:
         assert datetime(2023, 1, 1) <= min(times) < datetime(2023, 1, 3)
         assert datetime(2025, 12, 30) < max(times) < datetime(2026, 1, 1)
 
+    @pytest.mark.parametrize(
+        ("first", "last"),
+        [
+            (date(2024, 2, 29), date(2024, 2, 29)),
+            (date(2026, 1, 1), date(2026, 1, 2)),
+            (date.min, date.max),
+        ],
+    )
+    def test_the_range_of_the_days_is_an_argument(self, tmp_path: Path, first: date, last: date) -> None:
+        path = generate_orders(
+            tmp_path / "o.csv", rows=500, seed=1, first_day=first, last_day=last, dirty=0.1
+        )
+        days = {row["order_timestamp"][:10] for row in read(path) if row["order_timestamp"][:1].isdigit()}
+        days -= {"2024-02-30", "01/02/2024", "1999-12-31"}  # faults
+        assert {str(first), str(last)} >= days or (first, last) == (date.min, date.max)
+        assert all(first <= date.fromisoformat(day) <= last for day in days)
+
+    def test_a_range_that_ends_before_it_begins_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(SettingsError, match="first day of the orders, 2026-01-01, is after the last"):
+            generate_orders(tmp_path / "orders.csv", first_day=date(2026, 1, 1))
+
     def test_a_product_has_one_category(self, orders: list[Row]) -> None:
         categories = defaultdict(set)
         for row in orders:
