@@ -42,6 +42,8 @@ def test_a_result_is_ready_for_json_with_null_for_what_was_not_done() -> None:
         "built": [],
         "checked": [],
         "pruned": None,
+        "rules": [],
+        "moved": None,
         "seconds": {},
     }
 

@@ -24,6 +24,10 @@ from minidw.embedded import account
 from tests.support import servers
 from tests.support.feeds import write_feed
 
+# A range whose ends the zones of the feeds lie on either side of.
+RULES = Settings(
+    max_reject_ratio=Decimal(1), order_date_min=date(2023, 1, 1), order_date_max=date(2025, 12, 31)
+)
 EXPECTED = Path(__file__).with_name("everywhere.txt").read_text("ascii").splitlines()
 
 FIRST = """
@@ -108,7 +112,7 @@ def deliver(url: URL, directory: Path) -> list[str]:
     engine = minidw.create_engine(Settings(url=url))
     minidw.upgrade(engine)
     for path in write_feeds(directory):
-        minidw.run(path, engine, settings=Settings(max_reject_ratio=Decimal(1)))
+        minidw.run(path, engine, settings=RULES)
     assert minidw.verify(engine).differences == []
     with engine.connect() as conn:
         days = text(
@@ -123,6 +127,7 @@ def deliver_elsewhere(url: URL, directory: Path, environment: dict[str, str]) ->
     """The same, by the command in a process that has another environment."""
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "LANG", "TZ"))}
     address = {"DATABASE_URL": url.render_as_string(hide_password=False), "MAX_REJECT_RATIO": "1"}
+    address |= {name.upper(): str(value) for name, value in RULES.said.items()}
     done = subprocess.run(
         [sys.executable, "-m", "minidw", "run", *map(str, write_feeds(directory))],
         env=ours | address | environment, capture_output=True, text=True, check=False,
