@@ -43,6 +43,7 @@ def test_a_result_is_ready_for_json_with_null_for_what_was_not_done() -> None:
         "checked": [],
         "pruned": None,
         "rules": [],
+        "unloaded": [],
         "moved": None,
         "seconds": {},
     }
