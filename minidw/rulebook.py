@@ -7,7 +7,7 @@ from decimal import Context, Decimal, InvalidOperation
 from typing import Annotated, Any, get_origin, get_type_hints
 
 from minidw.errors import SettingsError
-from minidw.schema.vocabulary import STATUSES
+from minidw.schema.vocabulary import RETURNED, STATUSES, is_time_zone
 
 AMOUNT_LIMIT = 10**34
 """What a sum of money stays below: NUMERIC(38, 4)."""
@@ -24,9 +24,23 @@ class Rule:
 
 def _statuses(text: str) -> tuple[str, ...]:
     statuses = {part.strip().lower() for part in text.split(",") if part.strip()}
-    if not statuses or statuses - set(STATUSES):
+    known = (*STATUSES, RETURNED)
+    if not statuses or statuses - set(known):
         raise ValueError(text)
-    return tuple(status for status in STATUSES if status in statuses)
+    return tuple(status for status in known if status in statuses)
+
+
+def _currency(text: str) -> str:
+    code = text.strip().upper()
+    if len(code) != 3 or not (code.isascii() and code.isalpha()):
+        raise ValueError(text)
+    return code
+
+
+def _time_zone(text: str) -> str:
+    if not is_time_zone(text):
+        raise ValueError(text)
+    return text
 
 
 def _amount(text: str) -> Decimal:
@@ -55,7 +69,13 @@ class Rules:
     ] = None
     revenue_statuses: Annotated[
         tuple[str, ...] | None,
-        Rule(_statuses, ("pending", "shipped", "delivered"), "the statuses that count as revenue"),
+        Rule(_statuses, ("pending", "shipped", "delivered", RETURNED), "the statuses that count as revenue"),
+    ] = None
+    currency: Annotated[
+        str | None, Rule(_currency, None, "the currency of the warehouse, such as USD; not set: nobody asks")
+    ] = None
+    time_zone: Annotated[
+        str | None, Rule(_time_zone, "UTC", "the zone whose days daily_revenue counts, such as Europe/Berlin")
     ] = None
     segment_vip: Annotated[
         Decimal | None, Rule(_amount, Decimal(10000), "lifetime value from which a customer is VIP")

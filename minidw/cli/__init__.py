@@ -8,7 +8,18 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any, NoReturn
 
-from minidw.cli import database, everything, files, generate, proofs, rejects, reports, rules, steps
+from minidw.cli import (
+    database,
+    everything,
+    feeds,
+    files,
+    generate,
+    proofs,
+    rejects,
+    reports,
+    rules,
+    steps,
+)
 from minidw.cli.output import Output, described
 from minidw.cli.streams import Stream, occupy_closed
 from minidw.cli.warehouse import announce
@@ -29,6 +40,7 @@ COMMANDS = (
     rules.add_rules,
     reports.add_report,
     reports.add_status,
+    feeds.add_feeds,
     generate.add_generate,
     database.add_migrate,
     database.add_psql,

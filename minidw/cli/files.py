@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from minidw.cli.feeds import declared, declaring
 from minidw.cli.options import Commands, add, destroying, whole_number, writing
 from minidw.cli.output import Output, confirm
 from minidw.cli.steps import taking_back
@@ -13,7 +14,7 @@ from minidw.cli.streams import is_terminal
 from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
-    from minidw.feed import Feed, Format
+    from minidw.feed import Feed
     from minidw.pipeline import Result
 
 
@@ -57,24 +58,9 @@ def accepting(command: argparse.ArgumentParser) -> None:
 
 def feeds(number: str = "+") -> argparse.ArgumentParser:
     """Options of every command that reads files."""
-    parent = argparse.ArgumentParser(add_help=False)
+    parent = argparse.ArgumentParser(add_help=False, parents=[declaring()])
     parent.add_argument(
-        "files", nargs=number, metavar="FILE", help="a .csv or .csv.gz file, a glob, a directory, or - "
-    )
-    parent.add_argument(
-        "--column",
-        action="append",
-        default=[],
-        metavar="OURS=THEIRS",
-        help="a column that the feed calls otherwise, such as order_id=InvoiceNo; may be repeated",
-    )
-    parent.add_argument("--delimiter", default=",", help="one character, or tab (,)")
-    parent.add_argument("--encoding", default="utf-8", help="encoding of the file (utf-8)")
-    parent.add_argument(
-        "--number-lines", action="store_true", help="the rows of an order are its lines: number them"
-    )
-    parent.add_argument(
-        "--skip-malformed", action="store_true", help="set structurally broken lines aside, load the rest"
+        "files", nargs=number, metavar="FILE", help="a CSV file, packed or not, a glob, a directory, or -"
     )
     parent.add_argument("--force", action="store_true", help="load again what was loaded before")
     return parent
@@ -112,7 +98,7 @@ def preview(arguments: argparse.Namespace, output: Output) -> int:
         return 0
     if arguments.replace is not None or not arguments.files:
         _one_file(arguments)
-    format = _format(arguments)
+    format = declared(arguments)
     sources = find_files(arguments.files)
     draw = terminal.print_preview if len(sources) < terminal.MANY_FILES else terminal.print_preview_line
     for source in sources:
@@ -121,7 +107,6 @@ def preview(arguments: argparse.Namespace, output: Output) -> int:
             rows=arguments.rows,
             format=format,
             force=arguments.force,
-            number_lines=arguments.number_lines,
             replace=arguments.replace,
             accept_rules=arguments.accept_rules,
             wait=not arguments.no_wait,
@@ -144,7 +129,7 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
 
     output.document["results"] = []
     settings = Settings.from_env()
-    format = _format(arguments)
+    format = declared(arguments)
     sources = find_files(arguments.files)
     feeds = [_without_descriptors(survey(source, format)) for source in sources]
     many = len(sources) >= terminal.MANY_FILES
@@ -158,7 +143,6 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
                         feed,
                         engine,
                         force=arguments.force,
-                        number_lines=arguments.number_lines,
                         wait=not arguments.no_wait,
                         progress=progress,
                         settings=settings,
@@ -174,20 +158,3 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
 def _without_descriptors(feed: "Feed") -> "Feed | None":
     """The feed, unless it holds files open: of many such files, one is held at a time."""
     return feed if feed.malformed_spool is None or feed.name == "stdin" else None
-
-
-def _format(arguments: argparse.Namespace) -> "Format":
-    from minidw.feed import Format
-
-    columns = {}
-    for pair in arguments.column:
-        ours, equals, theirs = pair.partition("=")
-        if not equals or not ours or not theirs:
-            raise SettingsError(f"--column {pair}: write it as order_id=InvoiceNo")
-        columns[ours] = theirs
-    return Format(
-        delimiter=arguments.delimiter,
-        encoding=arguments.encoding,
-        columns=columns,
-        skip_malformed=arguments.skip_malformed,
-    )

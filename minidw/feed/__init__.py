@@ -1,7 +1,8 @@
 """Reading a file: how it is declared, where its bytes are, one survey, and one stream to COPY."""
 
 from minidw.feed.format import Format
+from minidw.feed.known import named_feed
 from minidw.feed.source import find_files
 from minidw.feed.survey import Feed, survey
 
-__all__ = ["Feed", "Format", "find_files", "survey"]
+__all__ = ["Feed", "Format", "find_files", "named_feed", "survey"]

@@ -1,9 +1,11 @@
 """Where the value of one of our columns comes from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from string import ascii_lowercase, ascii_uppercase
 from typing import Any
 
+ASCII_WHITESPACE = " \t\n\r\f\v"
 _LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -50,6 +52,14 @@ class Column:
         if not names and constant is None:
             raise ValueError("it names no column")
         return cls(names, constant, join)
+
+    def text(self, values: Mapping[str, str | None]) -> str:
+        """The value of ours that the values of a row make, by the names of their columns."""
+        found = [(values.get(name) or "").strip(ASCII_WHITESPACE) for name in self.names]
+        found = [text for text in found if text]
+        if self.join is not None:
+            return self.join.join(found)
+        return found[0] if found else self.constant or ""
 
     def declared(self) -> Any:
         """What ``of`` reads."""

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,12 @@ def from_text(text: str, *, name: str, shown: str) -> Format:
         raise SettingsError(f"feed {shown}: {error}") from None
 
 
-def from_dict(declared: Mapping[str, Any], *, name: str | None = None) -> Format:
-    """The feed of a declaration that was read already; raises SettingsError for the first fault."""
+def from_dict(declared: Mapping[str, Any] | None, *, name: str | None = None) -> Format:
+    """The feed of a declaration that was read already, None if there is none.
+
+    Raises SettingsError for the first fault.
+    """
+    declared = declared or {}
     known = (*_TOP, *SECTIONS, "columns", "status")
     given: dict[str, Any] = {"name": declared.get("name", "") if name is None else name}
     for key, value in declared.items():
@@ -101,6 +105,21 @@ def to_dict(format: Format) -> dict[str, Any]:
         "status": dict(format.status),
     }
     return differing(("name", *_TOP)) | {name: table for name, table in tables.items() if table}
+
+
+def differences(held: Format, asked: Format) -> tuple[str, ...]:
+    """The keys by which two feeds read the same file otherwise, each with both values."""
+
+    def flat(format: Format) -> dict[str, Any]:
+        tables = to_dict(replace(format, name="", description="", recognise=()))
+        return {f"{table}.{key}": value for table, inner in tables.items() for key, value in inner.items()}
+
+    ours, theirs = flat(held), flat(asked)
+    return tuple(
+        f"{key} was {ours.get(key, 'not declared')}, now {theirs.get(key, 'not declared')}"
+        for key in sorted(ours.keys() | theirs.keys())
+        if ours.get(key) != theirs.get(key)
+    )
 
 
 def _check(key: str, value: Any, known: tuple[str, ...], table: str) -> None:

@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from minidw.errors import SettingsError
 from minidw.feed.column import Column, fold
 from minidw.feed.decode import check_encoding
-from minidw.schema.vocabulary import CONTRACT_COLUMNS, FEED_COLUMNS, STATUSES
+from minidw.schema.vocabulary import CONTRACT_COLUMNS, FEED_COLUMNS, STATUSES, is_time_zone
 
 Dates = Literal["iso", "dmy", "mdy", "ymd", "epoch", "excel"]
 Mark = Literal[".", ","]
@@ -111,7 +110,9 @@ class Format:
         for key, allowed in _CHOICES.items():
             if getattr(self, key) not in (*allowed, None):
                 raise SettingsError(f"{key}: {getattr(self, key)!r} is none of {', '.join(allowed)}")
-        _check_time_zone(self.time_zone)
+        if not is_time_zone(self.time_zone):
+            message = f"time_zone: {self.time_zone!r} is no time zone; write it as America/New_York or UTC"
+            raise SettingsError(message)
         object.__setattr__(self, "columns", _read_columns(self.columns))
         object.__setattr__(self, "fill_down", tuple(self.fill_down))
         object.__setattr__(self, "recognise", tuple(self.recognise))
@@ -175,12 +176,3 @@ def _check_statuses(status: Mapping[str, str]) -> None:
             raise SettingsError(
                 f"status: {theirs!r} is declared twice: {meant[theirs.strip().lower()]}, {ours}"
             )
-
-
-def _check_time_zone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise SettingsError(
-            f"time_zone: {name!r} is no time zone; write it as America/New_York or UTC"
-        ) from None

@@ -33,6 +33,7 @@ class Feed:
     header: names as delivered, trimmed
     columns: for each of them the column of ours that it feeds, or None
     malformed: lines set aside because the structure of the file is broken there
+    declared: the format as it was declared; ``format`` is that of the text which COPY will read
     """
 
     name: str
@@ -42,6 +43,7 @@ class Feed:
     rows: int
     header: tuple[str, ...]
     columns: tuple[str | None, ...]
+    declared: Format
     source: Source = field(repr=False)
     text_size: int = field(repr=False)  # of the UTF-8 text from the header to the last row, bytes
     text_start: int = field(default=0, repr=False)  # where in the UTF-8 text the header begins
@@ -175,6 +177,7 @@ def _survey(source: Source, format: Format) -> Feed:
         rows=reading.scanner.records - 1,
         header=reading.header.names,
         columns=reading.header.columns,
+        declared=format,
         source=source,
         text_size=reading.scanner.size,
         text_start=reading.opening.size,
@@ -236,6 +239,7 @@ def _salvaged(source: Source, format: Format, fault: BadFileError) -> Feed:
         rows=salvaged.scanner.records - 1,
         header=salvaged.header.names,
         columns=salvaged.header.columns,
+        declared=format,
         source=spool,
         text_size=salvaged.scanner.size,
         malformed=salvaged.lines,

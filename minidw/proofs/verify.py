@@ -1,7 +1,7 @@
 """Every table against what it follows from, both ways."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,15 +10,17 @@ from sqlalchemy import Connection, exists, func, select
 from minidw.database import reading
 from minidw.engine import Bind
 from minidw.errors import SettingsError
+from minidw.feed.format import Translation
 from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.schema.staging import OrderChange, OrderLine
 from minidw.settings import Settings
 from minidw.steps.rules import rules_in_force
-from minidw.steps.stage import judge_again
+from minidw.steps.stage import judge_again, translated_batches
 from minidw.transforms import marts, proof, replay
 from minidw.transforms.constructs import Query
 from minidw.transforms.parse import Scope
+from minidw.transforms.rules import batches_by_feed
 
 Progress = Callable[[str, int, int], None]
 """Called with what is looked at next, how many parts are done, and how many there are."""
@@ -124,9 +126,11 @@ def verify(
         )
         waiting = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
         unbuilt = conn.scalar(select(exists().where(Batch.staged_at.is_not(None), Batch.built_at.is_(None))))
+        translated = translated_batches(conn)
+        parameters |= batches_by_feed(translated)
         comparisons = [
             *(_of_raw() if scope is Scope.ALL else ()),
-            *_of_staging(scope),
+            *_of_staging(scope, translated),
             *(_of_queue(scope, builds) if waiting or unbuilt else [(QUEUE, None)]),
             *_of_marts(scope, builds, changes=waiting > 0),
         ]
@@ -164,8 +168,9 @@ def _of_raw() -> list[Comparison]:
     ]
 
 
-def _of_staging(scope: Scope) -> list[Comparison]:
-    return [("staging.orders_rejected", proof.rejects(scope)), ("staging.orders_stg", proof.lines(scope))]
+def _of_staging(scope: Scope, translated: Mapping[Translation, Sequence[int]]) -> list[Comparison]:
+    rejects, lines = proof.rejects(scope, translated), proof.lines(scope)
+    return [("staging.orders_rejected", rejects), ("staging.orders_stg", lines)]
 
 
 def _of_queue(scope: Scope, builds: dict[str, str | None]) -> list[Comparison]:

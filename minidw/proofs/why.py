@@ -66,7 +66,6 @@ def lines_behind(mart: type[Mart], key: tuple[object, ...]) -> Query:
     statement = (
         select(
             *(getattr(OrderLine, name) for name in STAGED_COLUMNS),
-            OrderLine.total_amount,
             Batch.file_name,
             Batch.loaded_at,
             *(getattr(OrderDelivered, name).label(f"raw_{name}") for name in FEED_COLUMNS),

@@ -260,13 +260,7 @@ def _discrete(field: str) -> Spec:
 
 def _colours(field: str, colours: dict[str, str] | None) -> Spec:
     if colours is None:
-        # As many as there are: in columns that fit a phone.
-        return {
-            "field": field,
-            "type": "nominal",
-            "scale": {"scheme": "tableau10"},
-            "legend": {"columns": 2, "symbolLimit": 0},
-        }
+        return {"field": field, "type": "nominal", "scale": {"scheme": "tableau10"}}
     return {
         "field": field,
         "type": "nominal",

@@ -36,7 +36,6 @@ from minidw.schema import (
 )
 from minidw.schema.vocabulary import FATES, SEGMENTS
 from minidw.schema.words import counts_as_revenue
-from minidw.steps.rules import RuleInForce
 from minidw.transforms.constructs import CreateTemporary, Query
 
 Rows = list[dict[str, Any]]
@@ -75,11 +74,10 @@ class Figures:
     batches: Rows
     rejects: Rows
     checks: Rows
-    rules: Rows
 
 
-def read_figures(conn: Connection, rules: dict[str, Any], in_force: Sequence[RuleInForce]) -> Figures:
-    """Read the figures in the transaction of the connection, best one snapshot, under the rules in force."""
+def read_figures(conn: Connection, rules: dict[str, Any]) -> Figures:
+    """Read the figures in the transaction of the connection, best one snapshot."""
 
     def rows(statement: Query) -> Rows:
         return [dict(row) for row in conn.execute(statement, rules).mappings()]
@@ -107,10 +105,6 @@ def read_figures(conn: Connection, rules: dict[str, Any], in_force: Sequence[Rul
         batches=rows(last_batches())[::-1],
         rejects=rows(rejects_by_day()),
         checks=rows(last_checks()),
-        rules=[
-            {"rule": rule.name, "value": rule.value, "from": rule.origin, "since": rule.since}
-            for rule in in_force
-        ],
     )
     conn.execute(text(f"DROP TABLE {customer_months.name}"))
     return figures

@@ -1,11 +1,10 @@
 """The report as one page: charts, the table behind each of them, in one file that needs no network."""
 
 import json
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from html import escape
 from importlib.resources import files
@@ -16,10 +15,9 @@ from minidw.database import reading
 from minidw.engine import Bind
 from minidw.errors import SettingsError, printable
 from minidw.reports import charts
-from minidw.reports.figures import Figures, Rows, month_name, read_figures
-from minidw.reports.values import counted, texts
+from minidw.reports.figures import CENT, Figures, Rows, month_name, read_figures
 from minidw.settings import Settings
-from minidw.steps.rules import present_rules, rules_in_force
+from minidw.steps.rules import rules_in_force
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,7 @@ def write_report(
         # A second's work of one core, while the server reads.
         program = beside.submit(_drawing_program())
         with reading(bind, settings, snapshot=True) as conn:
-            in_force = rules_in_force(conn, settings)
-            figures = read_figures(conn, in_force.rules, list(present_rules(conn, settings).values()))
+            figures = read_figures(conn, rules_in_force(conn, settings).rules)
         page = render(figures, program.result(), datetime.now(UTC))
     partial = target.with_name(f".{target.name}.partial")
     try:
@@ -80,29 +77,36 @@ def render(figures: Figures, program: str, now: datetime) -> str:
     sections = _sections(figures)
     specs = {f"chart-{number}": section.chart for number, section in enumerate(sections) if section.rows}
     body = "\n".join(_section(number, section) for number, section in enumerate(sections))
-    page = files("minidw.reports") / "page"
-
-    def read(name: str) -> str:
-        return page.joinpath(name).read_text(encoding="utf-8")
-
-    parts = {
-        "style": read("report.css"),
-        "summary": _summary(figures, now),
-        "cards": _cards(figures),
-        "sections": body,
-        "checks": _checks(figures),
-        "rules": _table("Rules", figures.rules),
-        "specs": _script_json(specs),
-        "program": program.replace("</script", "<\\/script"),
-        "draw": read("report.js"),
-    }
-    # In one pass: what a part says is never taken for the place of another.
-    return re.sub(r"\{\{(\w+)\}\}", lambda place: parts[place[1]], read("report.html"))
+    resources = files("minidw.reports") / "page"
+    return (
+        resources.joinpath("report.html")
+        .read_text(encoding="utf-8")
+        .replace("{{style}}", resources.joinpath("report.css").read_text(encoding="utf-8"))
+        .replace("{{summary}}", _summary(figures, now))
+        .replace("{{cards}}", _cards(figures))
+        .replace("{{sections}}", body)
+        .replace("{{state}}", _state(figures))
+        .replace("{{specs}}", _script_json(specs))
+        .replace("{{draw}}", resources.joinpath("report.js").read_text(encoding="utf-8"))
+        .replace("{{program}}", program.replace("</script", "<\\/script"))
+    )
 
 
 def shown(value: Any) -> str:
-    """A single value as a person reads it."""
-    return texts("", [value])[0]
+    """A value as a person reads it: exact, with two decimals where no more are used."""
+    match value:
+        case None:
+            return "–"
+        case Decimal():
+            return f"{value:,.2f}" if value == value.quantize(CENT) else f"{value.normalize():,f}"
+        case datetime():
+            return f"{value:%Y-%m-%d %H:%M}"
+        case date():
+            return value.isoformat()
+        case int():
+            return f"{value:,}"
+        case _:
+            return printable(str(value))
 
 
 def _sections(figures: Figures) -> list[Section]:
@@ -192,21 +196,29 @@ def _section(number: int, section: Section) -> str:
 
 
 def _table(title: str, rows: Rows) -> str:
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
-    right = {
-        name: ' class="number"' if any(isinstance(value, int | Decimal) for value in values) else ""
-        for name, values in columns.items()
-    }
-    head = "".join(f'<th scope="col"{right[name]}>{escape(name.replace("_", " "))}</th>' for name in columns)
-    cells = [
-        [f"<td{right[name]}>{escape(text)}</td>" for text in texts(name, values)]
-        for name, values in columns.items()
-    ]
-    body = "".join(f"<tr>{''.join(row)}</tr>" for row in zip(*cells, strict=True))
+    names = list(rows[0])
+    numeric = {name for name in names if isinstance(_first(rows, name), int | Decimal)}
+    head = "".join(
+        f'<th scope="col"{_right(name in numeric)}>{escape(name.replace("_", " "))}</th>' for name in names
+    )
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td{_right(name in numeric)}>{escape(shown(row[name]))}</td>" for name in names)
+        + "</tr>"
+        for row in rows
+    )
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="Table: {escape(title)}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _first(rows: Rows, name: str) -> Any:
+    return next((row[name] for row in rows if row[name] is not None), None)
+
+
+def _right(numeric: bool) -> str:
+    return ' class="number"' if numeric else ""
 
 
 def _summary(figures: Figures, now: datetime) -> str:
@@ -243,12 +255,12 @@ def _growth(period: dict[str, Any]) -> str:
     return f"{direction} {abs(period['growth'])} % on {shown(period['before'])}"
 
 
-def _checks(figures: Figures) -> str:
+def _state(figures: Figures) -> str:
     checks = [
         {
             "check": row["name"],
             "severity": row["severity"],
-            "result": "passed" if not row["offending"] else counted(row["offending"], "offending row"),
+            "result": "passed" if not row["offending"] else f"{row['offending']:,} offending",
         }
         for row in figures.checks
     ]

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping, select
 from minidw.database import reading
 from minidw.engine import Bind
 from minidw.errors import SettingsError, printable
+from minidw.feed.declaration import from_dict
 from minidw.schema.ledger import Batch
 from minidw.schema.vocabulary import FEED_COLUMNS
 from minidw.settings import Settings
@@ -99,6 +100,7 @@ def _batches(conn: Connection, of: str | Path | int | None) -> Sequence[RowMappi
         Batch.batch_id,
         Batch.file_name,
         Batch.header,
+        Batch.feed,
         Batch.numbered_lines,
         Batch.rejected,
         Batch.pruned_at,
@@ -124,10 +126,11 @@ def _batches(conn: Connection, of: str | Path | int | None) -> Sequence[RowMappi
 def _rejects_of(conn: Connection, batch: RowMapping) -> Iterator[Reject]:
     this = {"batch_id": batch["batch_id"]}
     streamed = {"yield_per": ROWS_AT_A_TIME}
+    feed = from_dict(batch["feed"])
     place = (batch["batch_id"], batch["file_name"])
     rows = conn.execute(transform.rejected_rows(), this, execution_options=streamed)
     for row in rows.mappings():
-        found = tuple(fault for reason in row["reasons"] for fault in faults(reason, dict(row)))
+        found = tuple(fault for reason in row["reasons"] for fault in faults(reason, dict(row), feed))
         delivered = {} if batch["pruned_at"] else _delivered(batch, row)
         yield Reject(*place, row["source_row"], None, tuple(row["reasons"]), found, delivered)
     for line, code, text in conn.execute(transform.malformed_lines(), this, execution_options=streamed):

@@ -31,6 +31,7 @@ class Batch(Base):
     forced: true where the file was loaded again on purpose
     file_bytes: size of the CSV, bytes
     header: delivered name of each feed column
+    feed: the declaration by which it is read, without the defaults; null where it keeps to the contract
     numbered_lines: true where the rows of an order were numbered in file order
     load_date: day of the load, UTC
     loaded_at: when the file was loaded into raw
@@ -58,6 +59,7 @@ class Batch(Base):
     forced: Mapped[bool] = mapped_column(server_default=false())
     file_bytes: Mapped[int] = mapped_column(BigInteger)
     header: Mapped[Json]
+    feed: Mapped[Json | None]
     numbered_lines: Mapped[bool] = mapped_column(server_default=false())
     load_date: Mapped[Day]
     loaded_at: Mapped[Now]

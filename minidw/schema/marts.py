@@ -3,26 +3,26 @@
 from collections.abc import Iterator
 from datetime import date
 
-from sqlalchemy import Date, Numeric, case, cast
+from sqlalchemy import Numeric, case
 from sqlalchemy.orm import Mapped
 
 from minidw.schema.base import Code, Count, Money, UtcTime
 from minidw.schema.mart import Mart
 from minidw.schema.own import load_own
-from minidw.schema.words import count, key, largest, ratio, rule, smallest, total, value
+from minidw.schema.words import count, key, largest, local_day, ratio, rule, smallest, total, value
 
 
 class DailyRevenue(Mart):
-    """Revenue per day. One row per order date (UTC).
+    """Revenue per day. One row per order date (in the zone TIME_ZONE).
 
-    order_date: day of the orders, UTC
+    order_date: day of the orders, in the zone TIME_ZONE
     revenue: sum of total_amount
     order_lines: number of order lines
     """
 
     __tablename__ = "daily_revenue"
 
-    order_date: Mapped[date] = key(lambda line: cast(line.order_timestamp, Date))
+    order_date: Mapped[date] = key(lambda line: local_day(line.order_timestamp))
     revenue: Mapped[Money] = total(lambda line: line.total_amount)
     order_lines: Mapped[Count] = count()
 

@@ -3,7 +3,6 @@
 from sqlalchemy import (
     ARRAY,
     CheckConstraint,
-    Computed,
     Index,
     Integer,
     SmallInteger,
@@ -23,10 +22,11 @@ class OrderLineColumns:
     customer_id: customer, trimmed and NFC-normalised
     product_id: product, trimmed and NFC-normalised
     category: product category, trimmed and ASCII-lowered; unknown where it was blank
-    price: price of one unit
-    quantity: units ordered
-    total_amount: price * quantity
-    status: pending, shipped, delivered or cancelled
+    price: price of one unit; of the amount of a whole line, rounded to four decimals
+    quantity: units ordered; below zero where they came back
+    discount: amount off the line
+    total_amount: price * quantity - discount, or what was delivered as the amount of the line
+    status: pending, shipped, delivered or cancelled; returned for a line that takes back
     batch_id: the batch it came in
     source_row: its position in that batch's file
     """
@@ -37,7 +37,8 @@ class OrderLineColumns:
     category: Mapped[Code]
     price: Mapped[Price]
     quantity: Mapped[Quantity]
-    total_amount: Mapped[Money] = mapped_column(Computed("price * quantity", persisted=True))
+    discount: Mapped[Price] = mapped_column(server_default="0")
+    total_amount: Mapped[Money]
     status: Mapped[Code]
     batch_id: Mapped[int]
     source_row: Mapped[SourceRow]
@@ -53,10 +54,22 @@ class OrderLine(OrderLineColumns, Base):
 
     __table_args__ = (
         # NaN is greater than every number in PostgreSQL: only an upper bound keeps it out.
-        CheckConstraint("price > 0 AND price < 'Infinity'", name="price_positive_and_finite"),
-        CheckConstraint("quantity > 0", name="quantity_positive"),
+        CheckConstraint("price >= 0 AND price < 'Infinity'", name="price_not_negative_and_finite"),
         CheckConstraint("line_number > 0", name="line_number_positive"),
-        CheckConstraint("status IN ('pending', 'shipped', 'delivered', 'cancelled')", name="status_known"),
+        CheckConstraint(
+            "CASE status WHEN 'returned' THEN quantity < 0 AND total_amount < 0"
+            " ELSE quantity > 0 AND total_amount >= 0 END",
+            name="negative_if_returned",
+        ),
+        # Where the amount of a line was delivered, the price is rounded by up to half of its last decimal.
+        CheckConstraint(
+            "total_amount = price * quantity - discount"
+            " OR abs(total_amount - (price * quantity - discount)) <= 0.00005 * abs(quantity)",
+            name="total_amount_adds_up",
+        ),
+        CheckConstraint(
+            "status IN ('pending', 'shipped', 'delivered', 'cancelled', 'returned')", name="status_known"
+        ),
         Index("idx_orders_stg_order_ts", "order_timestamp"),
         Index("idx_orders_stg_customer", "customer_id"),
         # The checks of a run look at its own batch: a few pages of summaries instead of the history.
@@ -70,9 +83,9 @@ class OrderTotal(Base):
 
     What the marts must add up to, without reading the history again.
 
-    status: pending, shipped, delivered or cancelled
+    status: pending, shipped, delivered, cancelled or returned
     order_lines: number of order lines
-    quantity: units ordered
+    quantity: units ordered, less those returned
     total_amount: sum of total_amount
     """
 

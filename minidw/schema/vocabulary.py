@@ -1,6 +1,7 @@
 """The words that values may be: statuses, fates, segments, and the names of columns."""
 
 from dataclasses import dataclass, fields
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,21 @@ class Fates:
 FATES = tuple(field.name for field in fields(Fates))
 ADMITTED_FATES = tuple(fate for fate in FATES if fate != "rejected")
 STATUSES = ("pending", "shipped", "delivered", "cancelled")
+RETURNED = "returned"
+"""What staging calls a line that takes back: no delivery says it, its minus does."""
+NO_FAULTS = ("OTHER_CURRENCY", "NO_AMOUNT")
+"""Reasons to set a row aside that was understood: it does not count towards MAX_REJECT_RATIO."""
 SEGMENTS = ("VIP", "High", "Medium", "Low")
+
+
+def is_time_zone(name: str) -> bool:
+    """Whether there is a time zone of this name, such as America/New_York or UTC."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
 
 REQUIRED_COLUMNS = (
     "order_id",
@@ -48,8 +63,10 @@ STAGED_COLUMNS = (
     "category",
     "price",
     "quantity",
+    "discount",
+    "total_amount",
     "status",
     "batch_id",
     "source_row",
 )
-"""What staging takes from a delivery; ``total_amount`` follows from it."""
+"""What staging takes from a delivery."""

@@ -5,6 +5,7 @@ marts are held against the control totals of staging, so that a run need not add
 """
 
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cache
 from typing import Any
 
@@ -35,7 +36,7 @@ from minidw.schema.marts import CustomerSegments, all_marts
 from minidw.schema.own import own_checks
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderLine, OrderRejected, OrderTotal
-from minidw.schema.vocabulary import SEGMENTS
+from minidw.schema.vocabulary import RETURNED, SEGMENTS
 from minidw.schema.words import Role, counts_as_revenue, rule
 from minidw.settings import Settings
 from minidw.transforms.constructs import Query, both_ways, trimmed
@@ -123,9 +124,10 @@ def batches_without_rows() -> Query:
 
 
 def rows_without_order_id() -> Query:
-    """Delivered rows with a blank order id."""
+    """Delivered rows with a blank order id, where that is a column of the feed."""
+    has_column = select(Batch.batch_id).where(Batch.header["order_id"].as_string().is_not(None))
     return select(OrderDelivered.batch_id, OrderDelivered.source_row).where(
-        trimmed(OrderDelivered.order_id) == ""
+        trimmed(OrderDelivered.order_id) == "", OrderDelivered.batch_id.in_(has_column)
     )
 
 
@@ -183,15 +185,14 @@ def batches_not_covered(of_batches: Any) -> Query:
 
 
 def amounts_not_positive() -> Query:
-    """Order lines with a price, quantity or amount not above zero, or an amount not price * quantity."""
-    return select(OrderLine.order_id, OrderLine.line_number, OrderLine.total_amount).where(
-        or_(
-            OrderLine.price <= 0,
-            OrderLine.quantity <= 0,
-            OrderLine.total_amount <= 0,
-            OrderLine.total_amount != OrderLine.price * OrderLine.quantity,
-        )
-    )
+    """Order lines below zero that are no returns, returns that are not, and amounts that do not add up."""
+    line = OrderLine
+    sold = and_(line.status != RETURNED, or_(line.price < 0, line.quantity <= 0, line.total_amount < 0))
+    returned = and_(line.status == RETURNED, or_(line.quantity >= 0, line.total_amount >= 0))
+    due = line.price * line.quantity - line.discount
+    # Where the amount of a line was delivered, the price is rounded by up to half of its last decimal.
+    off = func.abs(line.total_amount - due) > func.abs(line.quantity) * literal(Decimal("0.00005"))
+    return select(line.order_id, line.line_number, line.total_amount).where(or_(sold, returned, off))
 
 
 def dates_out_of_range() -> Query:

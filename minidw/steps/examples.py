@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection
 
 from minidw.errors import printable
+from minidw.feed.format import Format
 from minidw.transforms import rejects
 from minidw.transforms.reasons import MALFORMED, faults
 
@@ -17,7 +18,7 @@ class Example:
 
     ``row`` is its position among the rows of the file, ``line`` that among its physical lines, where it is
     malformed; ``value`` what was delivered in the column, or the line, shortened; ``allowed`` what should be
-    there.
+    there; ``advice`` what could be declared of the feed instead.
     """
 
     reason: str
@@ -26,15 +27,17 @@ class Example:
     column: str | None
     value: str | None
     allowed: str
+    advice: str | None = None
 
     def __str__(self) -> str:
         """``BAD_NUMBER: row 2, price 'ten'; allowed: plain digits, such as 12.50``"""
         place = f"row {self.row}" if self.line is None else f"line {self.line}"
         value = f" '{printable(self.value or '')}'" if self.column else ""
-        return f"{self.reason}: {place}, {self.column or 'all of it'}{value}; allowed: {self.allowed}"
+        advice = f"; {self.advice}" if self.advice else ""
+        return f"{self.reason}: {place}, {self.column or 'all of it'}{value}; allowed: {self.allowed}{advice}"
 
 
-def explain_rejects(conn: Connection, batch_id: int) -> tuple[dict[str, int], list[Example]]:
+def explain_rejects(conn: Connection, batch_id: int, feed: Format) -> tuple[dict[str, int], list[Example]]:
     """The number of rows by reason, malformed lines first and then the most frequent; an example of each."""
     batch = {"batch_id": batch_id}
     codes = conn.execute(rejects.malformed_codes(), batch).all()
@@ -49,9 +52,9 @@ def explain_rejects(conn: Connection, batch_id: int) -> tuple[dict[str, int], li
         found = conn.execute(rejects.delivered_rows({row for _, _, row in reasons}), batch).mappings()
         delivered = {row["source_row"]: dict(row) for row in found}
         for reason, _, row in reasons:
-            fault = faults(reason, delivered[row])[0]
+            fault = faults(reason, delivered[row], feed)[0]
             value = shortened(fault.value) if fault.value is not None else None
-            examples.append(Example(reason, row, None, fault.column, value, fault.allowed))
+            examples.append(Example(reason, row, None, fault.column, value, fault.allowed, fault.advice))
     return {reason: rows for reason, rows, _ in (*codes, *reasons)}, examples
 
 

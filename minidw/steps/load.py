@@ -3,24 +3,43 @@
 import re
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import psycopg2
 from psycopg2.sql import SQL, Identifier, Literal
-from sqlalchemy import Connection, Insert, and_, column, delete, func, insert, literal, select, table, text
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Insert,
+    RowMapping,
+    case,
+    column,
+    delete,
+    func,
+    insert,
+    literal,
+    null,
+    select,
+    table,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.types import Integer, Text
 
 from minidw.database import lock_at_once
 from minidw.errors import BadFileError, SettingsError
+from minidw.feed.declaration import differences, from_dict, to_dict
+from minidw.feed.format import Format, Translation
 from minidw.feed.survey import Feed
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.vocabulary import RAW_COLUMNS
-from minidw.transforms.constructs import Query, insert_from, next_id, nfc, trimmed
+from minidw.transforms.constructs import Query, insert_from, next_id
+from minidw.transforms.translate import is_return, order_of
 
 COPY_CHUNK = 256 * 1024
+FIRST_RETURN = 1_000_000  # line numbers of returns come after it, where minidw numbers the lines
 BAD_COPY_FILE_FORMAT = "22P04"
 
 
@@ -28,7 +47,8 @@ BAD_COPY_FILE_FORMAT = "22P04"
 class Loaded:
     """What a load did. ``skipped``: the same bytes are there already, as batch ``batch_id``.
 
-    ``malformed`` of the ``rows_read`` were broken lines, set aside.
+    ``malformed`` of the ``rows_read`` were broken lines, set aside. ``otherwise``: what the batch that is
+    there declares otherwise than was asked for now; empty where it says the same.
     """
 
     batch_id: int
@@ -36,6 +56,7 @@ class Loaded:
     rows_read: int
     malformed: int = 0
     skipped: bool = False
+    otherwise: tuple[str, ...] = ()
 
 
 def load(
@@ -53,14 +74,18 @@ def load(
     Raises BadFileError for what only COPY can find; the transaction is to be rolled back then. Raises
     SettingsError for bytes that are there already and are to take another place.
     """
-    same = and_(Batch.sha256 == feed.sha256, Batch.unloaded_at.is_(None))
-    known = conn.scalar(select(func.min(Batch.batch_id)).where(same))
+    declared = replace(feed.declared, lines="number") if number_lines else feed.declared
+    known = _loaded_before(conn, feed)
     if known is not None and in_place_of is not None and not force:
         raise SettingsError(
-            f"{feed.name} was loaded before, as batch {known}: it takes another place with --force only"
+            f"{feed.name} was loaded before, as batch {known['batch_id']}:"
+            " it takes another place with --force only"
         )
     if known is not None and not force:
-        return Loaded(known, feed.name, feed.rows + feed.malformed, feed.malformed, skipped=True)
+        otherwise = differences(from_dict(known["feed"]), declared)
+        return Loaded(
+            known["batch_id"], feed.name, feed.rows + feed.malformed, feed.malformed, True, otherwise
+        )
     _empty_landing(conn)
     conn.execute(restart_numbering())
     try:
@@ -71,6 +96,7 @@ def load(
         raise
     if copied != feed.rows:
         raise BadFileError(feed.name, "ROW_COUNT", f"{feed.rows} rows were counted but {copied} copied")
+    numbered = _are_numbered(declared, feed)
     batch_id: int = conn.execute(
         insert(Batch)
         .values(
@@ -81,14 +107,15 @@ def load(
             forced=known is not None,
             file_bytes=feed.size,
             header={ours: theirs for theirs, ours in zip(feed.header, feed.columns, strict=True) if ours},
-            numbered_lines=number_lines,
+            feed=to_dict(declared) or null(),
+            numbered_lines=numbered,
             load_date=func.current_date(),
             rows_read=copied + feed.malformed,
             malformed=feed.malformed,
         )
         .returning(Batch.batch_id)
     ).scalar_one()
-    conn.execute(insert_delivered(batch_id, number_lines=number_lines))
+    conn.execute(insert_delivered(batch_id, declared.translation if numbered else None))
     conn.execute(restart_numbering())
     if feed.malformed:
         _copy_malformed(conn, feed, batch_id)
@@ -100,21 +127,43 @@ def restart_numbering() -> Query:
     return select(func.setval("raw.orders_raw_source_row_seq", 1, False))
 
 
-def insert_delivered(batch_id: int, *, number_lines: bool) -> Insert:
-    """The landing table into the table of all batches."""
-    delivered = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
-    if number_lines:
-        line = func.row_number().over(
-            partition_by=nfc(trimmed(OrderLanded.order_id)), order_by=OrderLanded.source_row
-        )
-        delivered["line_number"] = line.cast(Text)
+def insert_delivered(batch_id: int, numbering: Translation | None) -> Insert:
+    """The landing table into the table of all batches; ``numbering`` the rows of an order, by its feed."""
+    landed = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
+    if numbering is not None:
+        landed["line_number"] = _number_of_line(numbering).cast(Text)
     query = select(
         literal(batch_id, Integer).label("batch_id"),
         OrderLanded.source_row,
         func.current_date().label("load_date"),
-        *(value.label(name) for name, value in delivered.items()),
+        *(value.label(name) for name, value in landed.items()),
     )
     return insert_from(OrderDelivered, query)
+
+
+def _number_of_line(feed: Translation) -> ColumnElement[int]:
+    """The place of a row among those of its order.
+
+    Returns have numbers of their own: one that comes in a later file must not replace the line that was sold.
+    """
+    order, row = [order_of(OrderLanded, feed)], OrderLanded.source_row
+    if feed.returns == "reject":
+        return func.row_number().over(partition_by=order, order_by=row)
+    returned = is_return(OrderLanded, feed)
+    number = func.row_number().over(partition_by=[*order, returned], order_by=row)
+    return number + case((returned, FIRST_RETURN), else_=0)
+
+
+def _are_numbered(declared: Format, feed: Feed) -> bool:
+    """Whether the rows of an order are its lines, to be numbered; where returns subtract they always are."""
+    lines_are_rows = declared.returns == "subtract" and declared.lines is None
+    return declared.lines == "number" or (lines_are_rows and "line_number" not in feed.columns)
+
+
+def _loaded_before(conn: Connection, feed: Feed) -> RowMapping | None:
+    """The first batch of the same bytes."""
+    same = select(Batch.batch_id, Batch.feed).where(Batch.sha256 == feed.sha256, Batch.unloaded_at.is_(None))
+    return conn.execute(same.order_by(Batch.batch_id).limit(1)).mappings().first()
 
 
 def _empty_landing(conn: Connection) -> None:

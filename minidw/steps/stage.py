@@ -1,5 +1,6 @@
 """raw → staging: a batch staged once, or all of them judged again when the rules have changed."""
 
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any
@@ -7,16 +8,18 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, delete, exists, func, or_, select, update
 
 from minidw.database import lock_at_once, may_rebuild
-from minidw.errors import BadFileError
+from minidw.errors import BadFileError, SettingsError
+from minidw.feed.declaration import from_dict
+from minidw.feed.format import AS_CONTRACTED, Translation
 from minidw.schema.ledger import Batch, MartBuild, place_of
 from minidw.schema.staging import OrderChange, OrderLine, OrderTotal
-from minidw.schema.vocabulary import Fates
+from minidw.schema.vocabulary import NO_FAULTS, Fates
 from minidw.settings import Settings
 from minidw.steps.examples import Example, explain_rejects
-from minidw.transforms import replay, staging
+from minidw.transforms import rejects, replay, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.parse import Scope
-from minidw.transforms.rules import rules_fingerprint
+from minidw.transforms.rules import batches_by_feed, rules_fingerprint
 
 
 @dataclass(frozen=True)
@@ -71,24 +74,53 @@ def stage(
 
 def replay_if_due(conn: Connection, settings: Settings, *, again: bool = False) -> Replayed | None:
     """Judge every staged batch again where the rules are no longer those it was judged by, or if asked to."""
-    rules = rules_fingerprint(settings.rules)
-    if again or conn.scalar(select(exists().where(replay.to_replay, Batch.rules != rules))):
-        return _replay(conn, settings, rules, "asked for" if again else "the rules of staging changed")
+    judged_by = conn.execute(select(Batch.feed, Batch.rules).where(replay.to_replay).distinct()).all()
+    outdated = any(
+        rules != rules_fingerprint(settings.rules, from_dict(feed).translation) for feed, rules in judged_by
+    )
+    if again or outdated:
+        return _replay(conn, settings, "asked for" if again else "the rules of staging changed")
     return None
 
 
 def judge_again(conn: Connection, parameters: dict[str, Any], scope: Scope = Scope.ALL) -> None:
     """Fill the temporary table of a stage with the judged rows of all staged batches, or of a sample."""
-    conn.execute(staging.create_incoming(scope), parameters)
+    translated = translated_batches(conn, parameters.get("arrived", ()))
+    for translation in translated:
+        _need_currency(parameters, translation)
+    parameters = parameters | batches_by_feed(translated)
+    conn.execute(staging.create_incoming(scope, *translated), parameters)
     conn.execute(replay.insert_pruned(scope), parameters)
     conn.execute(analyze(staging.incoming))
 
 
+def translated_batches(conn: Connection, more: Collection[int] = ()) -> dict[Translation, list[int]]:
+    """The staged batches, and more, whose feeds do not keep to the contract, by what those declare."""
+    feeds = select(Batch.batch_id, Batch.feed).where(
+        or_(Batch.staged_at.is_not(None), Batch.batch_id.in_(more)), Batch.feed.is_not(None)
+    )
+    found: dict[Translation, list[int]] = {}
+    for batch_id, feed in conn.execute(feeds.order_by(Batch.batch_id)):
+        found.setdefault(from_dict(feed).translation, []).append(batch_id)
+    found.pop(AS_CONTRACTED, None)
+    return found
+
+
+def _need_currency(rules: Mapping[str, Any], translation: Translation) -> None:
+    """A feed that delivers a currency is held against that of the warehouse."""
+    if "currency" in dict(translation.columns) and rules["currency"] is None:
+        raise SettingsError(
+            "this feed says its currency, and the warehouse has none yet: say which it counts, CURRENCY=USD"
+        )
+
+
 def _stage_batch(conn: Connection, settings: Settings, batch: RowMapping, *, landed: bool) -> Staged:
+    translation = from_dict(batch["feed"]).translation
+    _need_currency(settings.rules, translation)
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
     # Lines are numbered on the way from the landing table to the history.
     scope = Scope.LANDED if landed and not batch["numbered_lines"] else Scope.BATCH
-    conn.execute(staging.create_incoming(scope), parameters)
+    conn.execute(staging.create_incoming(scope, translation), parameters)
     rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
     reasons, examples = judge_rejects(conn, settings, batch, rejected)
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
@@ -118,7 +150,7 @@ def note_staged(
     examples: list[Example],
 ) -> Staged:
     """Note in the ledger what became of the rows of a batch."""
-    rules = rules_fingerprint(settings.rules)
+    rules = rules_fingerprint(settings.rules, from_dict(batch["feed"]).translation)
     this_batch = update(Batch).where(Batch.batch_id == batch["batch_id"])
     conn.execute(this_batch.values(staged_at=func.clock_timestamp(), rules=rules, **asdict(fates)))
     return Staged(
@@ -136,8 +168,14 @@ def judge_rejects(
     conn: Connection, settings: Settings, batch: RowMapping, rejected: int
 ) -> tuple[dict[str, int], list[Example]]:
     """Why rows of a batch were rejected. Raises BadFileError where that are more than the settings allow."""
-    reasons, examples = explain_rejects(conn, batch["batch_id"]) if rejected else ({}, [])
-    if rejected > batch["rows_read"] * settings.max_reject_ratio:
+    if not rejected:
+        return {}, []
+    reasons, examples = explain_rejects(conn, batch["batch_id"], from_dict(batch["feed"]))
+    faults = rejected
+    if reasons.keys() & set(NO_FAULTS):
+        faults -= conn.scalar(rejects.count_set_aside(), {"batch_id": batch["batch_id"]}) or 0
+    nothing_left = rejected == batch["rows_read"] and settings.max_reject_ratio < 1
+    if nothing_left or faults > batch["rows_read"] * settings.max_reject_ratio:
         raise _too_many_rejects(batch, rejected, reasons, examples, settings)
     return reasons, examples
 
@@ -231,7 +269,7 @@ def _fill(conn: Connection) -> Applied:
     return Applied(appeared)
 
 
-def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Replayed:
+def _replay(conn: Connection, settings: Settings, reason: str) -> Replayed:
     """Judge every staged batch again; what staging then holds differently becomes changes."""
     judge_again(conn, settings.rules)
     conn.execute(replay.delete_rejected())
@@ -241,9 +279,19 @@ def _replay(conn: Connection, settings: Settings, rules: str, reason: str) -> Re
     conn.execute(replay.delete_outdated())
     applied = apply_judged(conn, Scope.ALL)
     conn.execute(staging.drop_temporary(replay.fates))
-    batches = conn.execute(update(Batch).where(replay.to_replay).values(rules=rules)).rowcount
+    batches = _note_rules(conn, settings)
     pruned = conn.scalar(select(func.count()).where(Batch.pruned_at.is_not(None))) or 0
     return Replayed(reason, batches, applied.appeared, applied.ceased, rejected, pruned)
+
+
+def _note_rules(conn: Connection, settings: Settings) -> int:
+    """Note by which rules the batches were judged again; returns how many these are."""
+    contracted = rules_fingerprint(settings.rules)
+    batches = conn.execute(update(Batch).where(replay.to_replay).values(rules=contracted)).rowcount
+    for translation, batch_ids in translated_batches(conn).items():
+        theirs = update(Batch).where(replay.to_replay, Batch.batch_id.in_(batch_ids))
+        conn.execute(theirs.values(rules=rules_fingerprint(settings.rules, translation)))
+    return batches
 
 
 def _date_hint(batch: RowMapping, reasons: dict[str, int], settings: Settings) -> list[str]:

@@ -11,7 +11,7 @@ from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderRejected
 from minidw.settings import Settings
 from minidw.steps.restage import Restaged, restage_named
-from minidw.steps.stage import Staged
+from minidw.steps.stage import Staged, translated_batches
 from minidw.transforms import restage
 from minidw.transforms.staging import incoming
 
@@ -70,7 +70,8 @@ def remove_batches(
         if arrived is not None:
             new = conn.execute(select(Batch.__table__).where(Batch.batch_id == arrived)).mappings().one()
             staged_before.append(arrived)
-        conn.execute(restage.name_orders_of(staged_before))
+        translated = translated_batches(conn, staged_before)
+        conn.execute(restage.name_orders_of(staged_before, translated))
         they_go = delete(incoming).where(incoming.c.batch_id.in_(gone))
         restaged = restage_named(conn, settings, [they_go], gone=gone, arrived=new)
     if conn.scalar(select(func.max(Batch.batch_id))) in gone:

@@ -79,6 +79,61 @@ def _utc_time(element: utc_time, compiler: SQLCompiler, **kw: Any) -> str:
     return f"CASE WHEN pg_input_is_valid({value}, '{zoned}') THEN {local} END"
 
 
+class local_time(FunctionElement[Any]):  # noqa: N801
+    """The UTC time of a time on the clocks of a zone.
+
+    One that a clock never showed counts on from before it was put forward; one that it showed twice is the
+    later, by the time of the winter.
+    """
+
+    inherit_cache = True
+    name = "local_time"
+    type = DateTime()
+
+    def __init__(self, value: ColumnElement[Any], zone: str) -> None:
+        super().__init__(value, literal(zone))
+
+
+@compiles(local_time, "postgresql")
+def _local_time(element: local_time, compiler: SQLCompiler, **kw: Any) -> str:
+    value, zone = (compiler.process(part, **kw) for part in element.clauses)
+    return f"(CAST({value} AS TIMESTAMP) AT TIME ZONE CAST({zone} AS TEXT) AT TIME ZONE 'UTC')"
+
+
+class after_milliseconds(FunctionElement[str]):  # noqa: N801
+    """The ISO text of the time that is so many milliseconds, a text of digits, after the start of a day."""
+
+    inherit_cache = True
+    name = "after_milliseconds"
+    type = Text()
+
+    def __init__(self, day: str, milliseconds: ColumnElement[str]) -> None:
+        super().__init__(literal(day), milliseconds)
+
+
+@compiles(after_milliseconds, "postgresql")
+def _after_milliseconds(element: after_milliseconds, compiler: SQLCompiler, **kw: Any) -> str:
+    day, milliseconds = (compiler.process(part, **kw) for part in element.clauses)
+    time = f"CAST({day} AS TIMESTAMP) + CAST({milliseconds} AS BIGINT) * INTERVAL '1 millisecond'"
+    return f"to_char({time}, 'YYYY-MM-DD HH24:MI:SS.US')"
+
+
+class rounded_milliseconds(FunctionElement[str]):  # noqa: N801
+    """A text that is a number of days → a text of digits, the nearest number of milliseconds."""
+
+    inherit_cache = True
+    name = "rounded_milliseconds"
+    type = Text()
+
+    def __init__(self, days: ColumnElement[str]) -> None:
+        super().__init__(days)
+
+
+@compiles(rounded_milliseconds, "postgresql")
+def _rounded_milliseconds(element: rounded_milliseconds, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"CAST(round(CAST({compiler.process(element.clauses, **kw)} AS NUMERIC) * 86400000) AS TEXT)"
+
+
 class nfc(FunctionElement[str]):  # noqa: N801
     """Text in Unicode normal form C; ASCII text, the common case, is passed through."""
 

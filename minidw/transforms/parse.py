@@ -1,5 +1,6 @@
 """What a delivered text says: trimmed, in normal form, and as a value of its type."""
 
+from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import reduce
 from itertools import product
@@ -27,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
+from minidw.feed.format import AS_CONTRACTED, Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered, OrderLanded
 from minidw.schema.vocabulary import STATUSES
@@ -35,6 +37,7 @@ from minidw.transforms.constructs import (
     ascii_lower,
     evaluated_once,
     in_sample,
+    local_time,
     nfc,
     safe_cast,
     starts_with_digit,
@@ -42,11 +45,13 @@ from minidw.transforms.constructs import (
     utc_time,
     without,
 )
+from minidw.transforms.translate import DIGITS, Delivered, as_delivered, contracted, order_of
 
 LONGEST_PRICE = 40
 LONGEST_INTEGER = 18
-DIGITS = "0123456789"
 TEXT_COLUMNS = ("order_id", "customer_id", "product_id", "category")
+FURTHER_COLUMNS = ("discount", "currency")
+"""Those that are there only where a feed says which they are."""
 TYPED_COLUMNS: dict[str, TypeEngine[Any]] = {
     "order_timestamp": DateTime(),
     "price": Numeric(),
@@ -75,8 +80,13 @@ named_orders = table("orders_named", column("order_id", Text))
 """A temporary table of the orders that are judged again."""
 
 
-def parsed(scope: Scope) -> Subquery:
+def parsed(
+    scope: Scope, translation: Translation = AS_CONTRACTED, chosen: ColumnElement[bool] | None = None
+) -> Subquery:
     """The delivered rows that ``judged`` describes: each text trimmed, beside it the value of its type.
+
+    Where a feed declares anything of its values, they are first put in the words of the contract.
+    ``chosen``: of the batches of a scope, those of that feed.
 
     Three passes, each over the one before. The first tries what most texts are, which is quick; the second
     brings the others into the form that the third can judge. Of prices and quantities:
@@ -90,24 +100,43 @@ def parsed(scope: Scope) -> Subquery:
     ``'12,50'``    null: no number      ``'12,50'``     null         BAD_NUMBER
     =============  ===================  ==============  ===========  =============
     """
-    delivered = _read_quickly(OrderLanded if scope is Scope.LANDED else OrderDelivered)
-    if scope in (Scope.LANDED, Scope.BATCH):
-        delivered = delivered.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
-    elif scope is Scope.NAMED:
-        arrived = Batch.batch_id.in_(bindparam("arrived", [], type_=Integer, expanding=True))
-        delivered = delivered.where(or_(Batch.staged_at.is_not(None), arrived), is_named(order_of_row()))
+    delivered: Delivered = OrderLanded if scope is Scope.LANDED else OrderDelivered
+    order = order_of(delivered, translation)
+    columns = as_delivered(delivered, translation)
+    if translation == AS_CONTRACTED:
+        rows = _joined(_read_quickly(delivered.source_row, columns, Batch), delivered)
+        read = _of_scope(rows, scope, chosen, order)
     else:
-        delivered = delivered.where(Batch.staged_at.is_not(None))
-    if scope is Scope.SAMPLE:
-        delivered = delivered.where(in_sample(order_of_row()))
-    read = evaluated_once(delivered).subquery("read")
-    text = evaluated_once(_put_in_form(read)).subquery("text")
-    return evaluated_once(_values(text)).subquery("parsed")
+        ledger = (getattr(Batch, name) for name in ("batch_id", "header", "load_date"))
+        rows = select(*ledger, delivered.source_row, *(text.label(name) for name, text in columns.items()))
+        texts = _of_scope(_joined(rows, delivered), scope, chosen, order).subquery("delivered")
+        contract = evaluated_once(contracted(texts, translation)).subquery("contract")
+        read = _read_quickly(contract.c.source_row, dict(contract.c), contract.c)
+    quickly = evaluated_once(read).subquery("read")
+    text = evaluated_once(_put_in_form(quickly)).subquery("text")
+    return evaluated_once(_values(text, translation.time_zone)).subquery("parsed")
 
 
-def order_of_row() -> ColumnElement[str]:
-    """The order that a row of the history belongs to."""
-    return nfc(trimmed(OrderDelivered.order_id))
+def _joined(rows: Query, delivered: Delivered) -> Query:
+    same_batch = true() if delivered is OrderLanded else OrderDelivered.batch_id == Batch.batch_id
+    return rows.join_from(delivered, Batch, same_batch)
+
+
+def _of_scope(
+    rows: Query, scope: Scope, chosen: ColumnElement[bool] | None, order: ColumnElement[str]
+) -> Query:
+    if scope in (Scope.LANDED, Scope.BATCH):
+        return rows.where(Batch.batch_id == bindparam("batch_id", type_=Integer))
+    judged_before: ColumnElement[bool] = Batch.staged_at.is_not(None)
+    if scope is Scope.NAMED:
+        arrived = Batch.batch_id.in_(bindparam("arrived", [], type_=Integer, expanding=True))
+        judged_before = or_(judged_before, arrived)
+    rows = rows.where(judged_before)
+    if chosen is not None:
+        rows = rows.where(chosen)
+    if scope is Scope.NAMED:
+        return rows.where(is_named(order))
+    return rows.where(in_sample(order)) if scope is Scope.SAMPLE else rows
 
 
 def is_named(order_id: ColumnElement[str]) -> ColumnElement[bool]:
@@ -115,8 +144,8 @@ def is_named(order_id: ColumnElement[str]) -> ColumnElement[bool]:
     return order_id.in_(select(named_orders.c.order_id))
 
 
-def _read_quickly(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
-    """Delivered rows; beside each typed column what a plain cast makes of a text that looks usual.
+def _read_quickly(source_row: Any, column: Mapping[str, Any], batch: Any) -> Query:
+    """Rows in the words of the contract; beside each typed column what a plain cast makes of a usual text.
 
     ``'12.50'`` → 12.50, but ``' 12.50 '`` → null: it does not begin with a digit.
     """
@@ -125,34 +154,31 @@ def _read_quickly(delivered: type[OrderDelivered] | type[OrderLanded]) -> Query:
         return and_(starts_with_digit(text), func.octet_length(text) <= longest)
 
     looks_usual = {
-        "order_timestamp": delivered.order_timestamp.like("____-__-__ __:__:__"),
+        "order_timestamp": column["order_timestamp"].like("____-__-__ __:__:__"),
         # An exponent of a few digits makes a number of thousands.
         "price": and_(
-            number(delivered.price.expression, LONGEST_PRICE),
-            delivered.price.not_like("%e%"),
-            delivered.price.not_like("%E%"),
+            number(column["price"], LONGEST_PRICE),
+            column["price"].not_like("%e%"),
+            column["price"].not_like("%E%"),
         ),
-        "quantity": number(delivered.quantity.expression, LONGEST_INTEGER),
-        "line_number": number(delivered.line_number.expression, LONGEST_INTEGER),
+        "quantity": number(column["quantity"], LONGEST_INTEGER),
+        "line_number": number(column["line_number"], LONGEST_INTEGER),
     }
-    same_batch = true() if delivered is OrderLanded else OrderDelivered.batch_id == Batch.batch_id
+    status = column["status"]
     return select(
-        Batch.batch_id,
-        delivered.source_row,
-        Batch.header,
-        Batch.load_date,
-        *(trimmed(getattr(delivered, name)).label(name) for name in TEXT_COLUMNS),
-        case((delivered.status.in_(STATUSES), delivered.status), else_=_status(delivered.status)).label(
-            "status"
-        ),
-        *(getattr(delivered, name).label(name) for name in TYPED_COLUMNS),
+        batch.batch_id,
+        source_row,
+        batch.header,
+        batch.load_date,
+        *(trimmed(column[name]).label(name) for name in TEXT_COLUMNS),
+        case((status.in_(STATUSES), status), else_=_status(status)).label("status"),
+        *(column[name].label(name) for name in TYPED_COLUMNS),
         *(
-            case((looks_usual[name], safe_cast(getattr(delivered, name).expression, type_))).label(
-                f"{name}_read"
-            )
+            case((looks_usual[name], safe_cast(column[name], type_))).label(f"{name}_read")
             for name, type_ in TYPED_COLUMNS.items()
         ),
-    ).join_from(delivered, Batch, same_batch)
+        *(trimmed(column[name]).label(name) for name in FURTHER_COLUMNS if name in column),
+    )
 
 
 def _put_in_form(read: Subquery) -> Query:
@@ -176,18 +202,35 @@ def _put_in_form(read: Subquery) -> Query:
             for name in TYPED_COLUMNS
         ),
         *(read.c[f"{name}_read"] for name in TYPED_COLUMNS),
+        *(read.c[name] for name in FURTHER_COLUMNS if name in read.c),
     )
 
 
-def _values(text: Subquery) -> Query:
-    """Typed values: ``'12.50'`` → 12.50; null where a text does not have the shape of its type."""
+def _values(text: Subquery, time_zone: str) -> Query:
+    """Typed values: ``'12.50'`` → 12.50; null where a text does not have the shape of its type.
+
+    ``time_zone``: of a time without an offset.
+    """
+
+    def utc(time: ColumnElement[Any]) -> ColumnElement[Any]:
+        return time if time_zone == "UTC" else local_time(time, time_zone)
 
     def name(column: str) -> ColumnElement[str]:
         return case((text.c.is_ascii, text.c[column]), else_=nfc(text.c[column]))
 
-    def value(column: str, thorough: ColumnElement[Any]) -> ColumnElement[Any]:
-        return case((_prints_as(text, column), text.c[f"{column}_read"]), else_=thorough).label(column)
+    def value(
+        column: str, thorough: ColumnElement[Any], quick: Callable[..., ColumnElement[Any]] = _as_it_is
+    ) -> ColumnElement[Any]:
+        usual = quick(text.c[f"{column}_read"])
+        return case((_prints_as(text, column), usual), else_=thorough).label(column)
 
+    further: dict[str, ColumnElement[Any]] = {}
+    if "discount" in text.c:
+        amount = text.c.discount
+        further["discount_text"] = amount
+        further["discount"] = case((amount == "", 0), else_=_decimal(amount))
+    if "currency" in text.c:
+        further["currency"] = text.c.currency
     return select(
         text.c.batch_id,
         text.c.source_row,
@@ -198,11 +241,12 @@ def _values(text: Subquery) -> Query:
         func.coalesce(func.nullif(ascii_lower(name("category")), ""), "unknown").label("category"),
         text.c.status,
         *(text.c[column].label(f"{column}_text") for column in TYPED_COLUMNS),
-        value("order_timestamp", _timestamp(text.c.order_timestamp)),
+        value("order_timestamp", _timestamp(text.c.order_timestamp, utc), utc),
         value("price", _decimal(text.c.price)),
         value("quantity", _integer(text.c.quantity)),
         # A feed of one row per order has no line numbers: it has only line 1.
         value("line_number", case((text.c.line_number == "", 1), else_=_integer(text.c.line_number))),
+        *(expression.label(name) for name, expression in further.items()),
     )
 
 
@@ -215,8 +259,8 @@ def _prints_as(row: Subquery, column: str) -> ColumnElement[bool]:
     return cast(row.c[f"{column}_read"], Text) == row.c[column]
 
 
-def _as_it_is(text: ColumnElement[str]) -> ColumnElement[str]:
-    return text
+def _as_it_is(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    return value
 
 
 def _status(text: Any) -> ColumnElement[str]:
@@ -276,11 +320,13 @@ def _decimal(text: ColumnElement[str]) -> ColumnElement[Any]:
     return case((and_(has_decimal_shape(text), func.length(text) <= LONGEST_PRICE), cast(text, Numeric)))
 
 
-def _timestamp(text: ColumnElement[str]) -> ColumnElement[Any]:
-    """UTC time of an ISO 8601 text."""
+def _timestamp(
+    text: ColumnElement[str], utc: Callable[[ColumnElement[Any]], ColumnElement[Any]]
+) -> ColumnElement[Any]:
+    """UTC time of an ISO 8601 text; ``utc`` is that of a time without an offset."""
     shape = func.translate(text, DIGITS, "9" * 10, type_=Text)
     on_the_clock = and_(func.substr(text, 12, 2) != "24", func.substr(text, 18, 2) != "60")
     return case(
-        (and_(shape.in_(LOCAL_SHAPES), on_the_clock), safe_cast(text, DateTime())),
+        (and_(shape.in_(LOCAL_SHAPES), on_the_clock), utc(safe_cast(text, DateTime()))),
         (and_(shape.in_(OFFSET_SHAPES), on_the_clock), utc_time(text)),
     )

@@ -3,6 +3,7 @@
 They read ``incoming`` and ``fates``, filled with every batch judged again.
 """
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -20,15 +21,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
+from minidw.feed.format import Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.mart import Mart
 from minidw.schema.raw import LineMalformed, OrderDelivered
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import FATES, STAGED_COLUMNS
 from minidw.transforms import marts
-from minidw.transforms.constructs import Query, both_ways, in_sample, nfc, trimmed
+from minidw.transforms.constructs import Query, both_ways, in_sample
 from minidw.transforms.parse import Scope
 from minidw.transforms.replay import counted, fates, has_rows, is_pruned
+from minidw.transforms.rules import order_by_feed
 from minidw.transforms.staging import LINE_KEY, ORIGIN, admitted, incoming, totals_of_lines
 from minidw.transforms.values import is_derived
 
@@ -83,7 +86,7 @@ def ledger_counts() -> Query:
     return both_ways(held, due, key=("batch_id",))
 
 
-def rejects(scope: Scope) -> Query:
+def rejects(scope: Scope, translated: Mapping[Translation, Sequence[int]]) -> Query:
     """Rejects that judging does not lead to, and the other way round."""
     held = select(OrderRejected.batch_id, OrderRejected.source_row, OrderRejected.reasons)
     held = held.where(not_(is_pruned(OrderRejected)))
@@ -91,7 +94,7 @@ def rejects(scope: Scope) -> Query:
         ours = exists().where(
             OrderDelivered.batch_id == OrderRejected.batch_id,
             OrderDelivered.source_row == OrderRejected.source_row,
-            in_sample(nfc(trimmed(OrderDelivered.order_id))),
+            in_sample(order_by_feed(translated)),
         )
         held = held.where(ours)
     due = select(incoming.c.batch_id, incoming.c.source_row, incoming.c.reasons).where(not_(admitted))

@@ -1,10 +1,10 @@
 """Rejected rows and malformed lines, as they were delivered."""
 
-from sqlalchemy import Integer, and_, bindparam, func, select
+from sqlalchemy import ARRAY, Integer, Text, and_, bindparam, func, literal, select
 
 from minidw.schema.raw import LineMalformed, OrderDelivered
 from minidw.schema.staging import OrderRejected
-from minidw.schema.vocabulary import RAW_COLUMNS
+from minidw.schema.vocabulary import NO_FAULTS, RAW_COLUMNS
 from minidw.transforms.constructs import Query
 
 this_batch = bindparam("batch_id", type_=Integer)
@@ -21,6 +21,12 @@ def reject_reasons() -> Query:
     rows, first = func.count().label("rows"), func.min(reasons.c.source_row).label("first")
     by_reason = select(reasons.c.reason, rows, first).group_by(reasons.c.reason)
     return by_reason.order_by(rows.desc(), reasons.c.reason)
+
+
+def count_set_aside() -> Query:
+    """Number of rejected rows of the batch bound as ``batch_id`` in which there is no fault."""
+    no_fault = OrderRejected.reasons.bool_op("<@")(literal(list(NO_FAULTS), ARRAY(Text)))
+    return select(func.count()).where(OrderRejected.batch_id == this_batch, no_fault)
 
 
 def malformed_codes() -> Query:

@@ -3,27 +3,31 @@
 An order is judged again with all its rows of every batch, so that each has the fate that it would have had.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from sqlalchemy import BigInteger, Update, and_, case, cast, func, select, union_all, update
 from sqlalchemy.orm import aliased
 
+from minidw.feed.format import Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderChange
 from minidw.schema.vocabulary import ADMITTED_FATES
 from minidw.transforms.constructs import CreateTemporary, Query
-from minidw.transforms.parse import named_orders, order_of_row
+from minidw.transforms.parse import named_orders
 from minidw.transforms.replay import fates, fates_table
+from minidw.transforms.rules import order_by_feed
 from minidw.transforms.staging import LINE_KEY, this_stage
 
 fates_before = fates_table("orders_fates_before")
 """The fates before the change, as ``fates`` has those after it."""
 
 
-def name_orders_of(batch_ids: Collection[int]) -> CreateTemporary:
-    """The orders that some batches name."""
-    order_id = order_of_row().label("order_id")
+def name_orders_of(
+    batch_ids: Collection[int], translated: Mapping[Translation, Sequence[int]]
+) -> CreateTemporary:
+    """The orders that some batches name; ``translated``: what the feeds of all of them declare."""
+    order_id = order_by_feed(translated).label("order_id")
     orders = select(order_id).where(OrderDelivered.batch_id.in_(batch_ids)).distinct()
     return CreateTemporary(named_orders.name, orders)
 

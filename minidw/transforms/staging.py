@@ -37,11 +37,12 @@ from sqlalchemy import (
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex, ExecutableDDLElement
 from sqlalchemy.types import TypeEngine
 
+from minidw.feed.format import Translation
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import STAGED_COLUMNS
 from minidw.transforms.constructs import CreateTemporary, Merge, Query, analyze, insert_from, next_id
 from minidw.transforms.parse import Scope
-from minidw.transforms.rules import judged
+from minidw.transforms.rules import judged, judged_by_feed
 
 LINE_KEY = ("order_id", "line_number")
 ORIGIN = ("batch_id", "source_row")
@@ -52,6 +53,8 @@ VALUES = tuple(name for name in STAGED_COLUMNS if name not in (*LINE_KEY, *ORIGI
 _WIDE: dict[str, TypeEngine[Any]] = {
     "line_number": BigInteger(),
     "price": Numeric(),
+    "discount": Numeric(),
+    "total_amount": Numeric(),
     "quantity": BigInteger(),
 }
 incoming = table(
@@ -69,9 +72,11 @@ admitted = incoming.c.reasons.is_(None)
 this_stage = bindparam("stage", type_=Integer)
 
 
-def create_incoming(scope: Scope) -> CreateTemporary:
-    """The judged rows of a scope, each parsed once."""
-    return CreateTemporary(incoming.name, judged(scope))
+def create_incoming(scope: Scope, *translations: Translation) -> CreateTemporary:
+    """The judged rows of a scope, each parsed once: of one batch by its feed, of all each by its own."""
+    if scope in (Scope.LANDED, Scope.BATCH):
+        return CreateTemporary(incoming.name, judged(scope, *translations))
+    return CreateTemporary(incoming.name, judged_by_feed(scope, translations))
 
 
 def analyze_lines() -> TextClause:

@@ -230,6 +230,8 @@ OF_MORE_THAN_A_FILE = {
     48: {("F", "FILE_CHANGED")},
     49: {("F", "NOT_A_FILE"), ("F", "UNREADABLE"), ("F", "NOT_FOUND")},
     50: {("F", "TOO_MANY_REJECTS")},
+    51: {("R", "OTHER_CURRENCY")},
+    52: {("R", "NO_AMOUNT")},
 }
 INPUTS = [
     pytest.param(content, outcome, id=f"{name}-{number}")

@@ -7,17 +7,15 @@ directory, and the environment names the database.
 import doctest
 import inspect
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, select
-from sqlalchemy.orm import Mapped
 
 import minidw
 from minidw import Settings
-from tests.support import own_marts
 from tests.support.feeds import write_feed
 from tests.support.servers import temporary_database
 from tests.support.texts import FILE, row
@@ -36,15 +34,7 @@ order_id | order_timestamp     | customer_id | product_id | price | quantity | s
 1006     | 2024-05-04 08:00:00 | bob         | lamp       | 40.00 | 3        | pending
 """
 # What an example need not import.
-IMPORTED = {
-    "minidw": minidw,
-    "date": date,
-    "datetime": datetime,
-    "Decimal": Decimal,
-    "Mapped": Mapped,
-    "Path": Path,
-    "select": select,
-}
+IMPORTED = {"minidw": minidw, "date": date, "Decimal": Decimal, "Path": Path, "select": select}
 PUBLIC = {name: getattr(minidw, name) for name in minidw.MODULES}
 METHODS = {
     f"{name}.{method}": getattr(thing, method)
@@ -88,6 +78,5 @@ def surroundings(
 def test_an_example_gives_what_it_says(name: str) -> None:
     test = doctest.DocTest(EXAMPLES[name], dict(IMPORTED), name, None, 0, None)
     said: list[str] = []
-    with own_marts.for_a_while():
-        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
     assert not said, "".join(said)

@@ -34,7 +34,7 @@ def text(statement: Any) -> str:
 
 def line(order: str, **columns: Any) -> dict[str, Any]:
     """A staged order line: one book for 10 on 2024-05-01, unless said otherwise."""
-    return {
+    values: dict[str, Any] = {
         "order_id": order,
         "line_number": 1,
         "order_timestamp": datetime(2024, 5, 1, 10),
@@ -47,6 +47,7 @@ def line(order: str, **columns: Any) -> dict[str, Any]:
         "batch_id": 1,
         "source_row": 1,
     } | columns
+    return values | {"total_amount": values["price"] * values["quantity"]}
 
 
 def stage(conn: Connection, *lines: dict[str, Any]) -> None:
@@ -80,11 +81,16 @@ def rows(conn: Connection, mart: type[Mart]) -> list[tuple[Any, ...]]:
 
 
 def test_a_query_groups_by_what_it_selects() -> None:
+    day = (
+        "CAST(CASE WHEN %(time_zone)s = 'UTC' THEN CAST(staging.orders_stg.order_timestamp AS DATE) ELSE"
+        " CAST(staging.orders_stg.order_timestamp AT TIME ZONE 'UTC' AT TIME ZONE %(time_zone)s AS DATE) END"
+        " AS DATE)"
+    )
     assert text(query(DailyRevenue)) == (
-        "SELECT CAST(staging.orders_stg.order_timestamp AS DATE) AS order_date,"
+        f"SELECT {day} AS order_date,"
         " sum(staging.orders_stg.total_amount) AS revenue, count(*) AS order_lines"
         " FROM staging.orders_stg WHERE staging.orders_stg.status IN (__[POSTCOMPILE_revenue_statuses])"
-        " GROUP BY CAST(staging.orders_stg.order_timestamp AS DATE)"
+        f" GROUP BY {day}"
     )
 
 
@@ -98,7 +104,7 @@ def test_a_full_build_deletes_and_inserts_by_name() -> None:
 
 def test_an_incremental_build_reads_changes_not_history() -> None:
     (merge,) = map(text, incremental_build(DailyRevenue))
-    assert merge.startswith("MERGE INTO mart.daily_revenue USING (SELECT CAST(staging.orders_changes.")
+    assert merge.startswith("MERGE INTO mart.daily_revenue USING (SELECT CAST(CASE WHEN ")
     assert "orders_stg" not in merge
 
 

@@ -16,8 +16,8 @@ DAMAGE = {
     "raw_has_order_ids": "UPDATE raw.orders_all SET order_id = ' ' WHERE source_row = 1",
     "batches_add_up": "DELETE FROM raw.orders_all WHERE source_row = 1",
     "staging_covers_batches": "DELETE FROM staging.orders_rejected",
-    "amounts_positive": "ALTER TABLE staging.orders_stg DROP CONSTRAINT ck_orders_stg_quantity_positive;"
-    " UPDATE staging.orders_stg SET quantity = -quantity, status = 'cancelled'",
+    "amounts_positive": "ALTER TABLE staging.orders_stg DROP CONSTRAINT ck_orders_stg_negative_if_returned;"
+    " UPDATE staging.orders_stg SET quantity = -quantity, total_amount = -total_amount, status = 'cancelled'",
     "dates_in_range": "UPDATE staging.orders_stg SET order_timestamp = '2030-01-01' WHERE order_id = '1'",
     "totals_agree": "UPDATE staging.orders_totals SET quantity = quantity + 1",
     "marts_populated": "DELETE FROM mart.customer_segments",

@@ -93,7 +93,7 @@ def test_marts_are_compared_as_of_the_last_build(waiting: Connection) -> None:
         "DELETE FROM staging.orders_totals",
         "DELETE FROM staging.orders_rejected",
         "UPDATE staging.orders_rejected SET reasons = ARRAY['NOT_POSITIVE']",
-        "UPDATE staging.orders_stg SET price = 7 WHERE order_id = '1'",
+        "UPDATE staging.orders_stg SET price = 7, total_amount = 7 * quantity WHERE order_id = '1'",
         "DELETE FROM staging.orders_stg WHERE order_id = '3'",
         "UPDATE staging.orders_changes SET price = 7 WHERE change = 1 AND batch_id = 2",
         "UPDATE staging.orders_changes SET price = 7 WHERE change = -1 AND batch_id = 2",
@@ -105,9 +105,10 @@ def test_marts_are_compared_as_of_the_last_build(waiting: Connection) -> None:
         "UPDATE staging.orders_changes SET order_id = '9' WHERE order_id = '4'",
         "INSERT INTO staging.orders_changes (stage, order_id, line_number, change, order_timestamp,"
         " customer_id,"
-        " product_id, category, price, quantity, status, batch_id, source_row) SELECT stage, order_id,"
-        " line_number, change, order_timestamp, customer_id, product_id, category, price, quantity, status,"
-        " batch_id, source_row FROM staging.orders_changes WHERE order_id = '4'",
+        " product_id, category, price, quantity, total_amount, status, batch_id, source_row)"
+        " SELECT stage, order_id,"
+        " line_number, change, order_timestamp, customer_id, product_id, category, price, quantity,"
+        " total_amount, status, batch_id, source_row FROM staging.orders_changes WHERE order_id = '4'",
         "DELETE FROM staging.orders_changes WHERE order_id = '4'",
         "DELETE FROM staging.orders_changes WHERE change = 1 AND batch_id = 2",
         "DELETE FROM staging.orders_changes",
@@ -226,7 +227,9 @@ def test_memory_is_flat_however_much_differs(warehouse: Engine, feed: Feed) -> N
     rows = "\n".join(f"{number} | c{number}" for number in range(5_000))
     minidw.run(feed(f"order_id | customer_id\n{rows}"), warehouse)
     sound, _ = peak_of_verify(warehouse)
-    execute(warehouse, "UPDATE staging.orders_stg SET price = price + 1")
+    execute(
+        warehouse, "UPDATE staging.orders_stg SET price = price + 1, total_amount = total_amount + quantity"
+    )
     execute(warehouse, "UPDATE mart.customer_ltv SET lifetime_value = 0")
     # Then the number of differences is told, the first of them, and no memory is taken for the rest
     peak, verified = peak_of_verify(warehouse)

@@ -22,7 +22,7 @@ class Rules:
 
     first: date = date(2000, 1, 1)
     last: date | None = None
-    revenue: frozenset[str] = frozenset({"pending", "shipped", "delivered"})
+    revenue: frozenset[str] = frozenset({"pending", "shipped", "delivered", "returned"})
     vip: Decimal = Decimal(10000)
 
 

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidw.reports import figures
+from minidw.reports.html import shown
 
 FIRST = date(2024, 1, 1)
 revenues = st.lists(st.decimals("0.0001", "9999", places=4), min_size=1, max_size=800)
@@ -73,3 +74,12 @@ def test_a_customer_is_new_in_one_month_and_returning_in_others() -> None:
     assert [(m["new_customers"], m["returning_customers"]) for m in months] == [(4, 0), (2, 1)]
     assert [m["average_order"] for m in months] == [Decimal("2.50"), Decimal("3.33")]
     assert [row["retention"] for row in figures.retention(cohorts)] == [100, 25, 100]
+
+
+def test_money_has_two_decimals_unless_more_are_used() -> None:
+    assert [shown(Decimal(text)) for text in ("1234.5000", "0.1250", "1000")] == [
+        "1,234.50",
+        "0.125",
+        "1,000.00",
+    ]
+    assert shown("a\x1b[31m") == "a\\x1b[31m"

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from minidw.feed.format import Format
 from minidw.feed.salvage import LINE_FAULTS
 from minidw.transforms import rules
-from minidw.transforms.parse import Scope, parsed
 from minidw.transforms.reasons import MALFORMED, REASONS, Fault, faults
 
 ROW = {"order_id": "1", "customer_id": "c", "product_id": "p", "category": "x", "status": "shipped",
@@ -15,7 +15,8 @@ ROW = {"order_id": "1", "customer_id": "c", "product_id": "p", "category": "x", 
 
 
 def test_every_reason_says_what_is_allowed() -> None:
-    codes = {code for code, _ in rules._reasons(parsed(Scope.ALL))} | {"REPEATED_HEADER"}
+    with_currency = Format(columns={"currency": "Currency"}).translation
+    codes = {*rules._reasons(with_currency), "REPEATED_HEADER", "NO_AMOUNT"}
     assert codes == set(REASONS)
     assert set(MALFORMED) == LINE_FAULTS
 
@@ -51,4 +52,66 @@ def test_the_column_at_fault(code: str, given: dict[str, str | None], columns: l
 
 
 def test_a_fault_names_one_column_where_none_looks_wrong() -> None:
-    assert faults("BAD_NUMBER", ROW) == [Fault("BAD_NUMBER", "price", "2.50", REASONS["BAD_NUMBER"].allowed)]
+    (fault,) = faults("TOO_MANY_DECIMALS", ROW)
+    assert fault == Fault("TOO_MANY_DECIMALS", "price", "2.50", "four decimals")
+
+
+@pytest.mark.parametrize(
+    ("code", "given", "advice"),
+    [
+        ("BAD_NUMBER", {"price": "1.234,50"}, 'decimal = "," (--decimal ,) reads 1234.50'),
+        ("BAD_NUMBER", {"price": "$1,234.50"}, 'decimal = "." (--decimal .) reads 1234.50'),
+        (
+            "BAD_NUMBER",
+            {"price": "1,234"},
+            'decimal = "." (--decimal .) reads 1234 or decimal = "," (--decimal ,) reads 1.234',
+        ),
+        ("BAD_NUMBER", {"price": "ten"}, None),
+        (
+            "BAD_TIMESTAMP",
+            {"order_timestamp": "31.01.2024"},
+            'dates = "dmy" (--dates dmy) reads 2024-01-31 00:00:00',
+        ),
+        (
+            "BAD_TIMESTAMP",
+            {"order_timestamp": "1/2/24 9:05 PM"},
+            'dates = "dmy" (--dates dmy) reads 2024-02-01 21:05:00 or dates = "mdy" (--dates mdy) reads'
+            " 2024-01-02 21:05:00",
+        ),
+        (
+            "BAD_TIMESTAMP",
+            {"order_timestamp": "1704448800"},
+            'dates = "epoch" (--dates epoch) reads 2024-01-05 10',
+        ),
+        (
+            "BAD_TIMESTAMP",
+            {"order_timestamp": "45296.5"},
+            'dates = "excel" (--dates excel) reads 2024-01-05 12',
+        ),
+        (
+            "NOT_POSITIVE",
+            {"quantity": "-1"},
+            'returns = "subtract" (--returns subtract) takes it as a return',
+        ),
+        ("NOT_POSITIVE", {"price": "0.00"}, "free = true (--free) takes it as a gift"),
+        (
+            "UNKNOWN_STATUS",
+            {"status": "On hold"},
+            'say what it means: status."On hold" = "…" (--status \'On hold=…\')',
+        ),
+        ("OTHER_CURRENCY", {"currency": "EUR"}, None),
+    ],
+)
+def test_a_fault_says_what_could_be_declared(code: str, given: dict[str, str], advice: str | None) -> None:
+    (fault,) = faults(code, ROW | given)
+    assert (fault.advice or "").startswith(advice or "")
+    assert (fault.advice is None) == (advice is None)
+
+
+def test_what_is_declared_already_is_not_advised() -> None:
+    feed = Format(decimal=",", dates="dmy", returns="subtract", columns={"price": ["Net", "Gross"]})
+    (fault,) = faults("BAD_NUMBER", ROW | {"price": None, "extra": {"Gross": "12.50"}}, feed)
+    assert (fault.column, fault.value) == ("price", "12.50")
+    assert fault.advice == 'decimal = "." (--decimal .) reads 12.50'
+    (fault,) = faults("BAD_TIMESTAMP", ROW | {"order_timestamp": "31/31/2024"}, feed)
+    assert fault.advice is None
