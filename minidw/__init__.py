@@ -1,4 +1,8 @@
-"""A small, exact data warehouse that is imported, not operated: order CSVs in, PostgreSQL marts out."""
+"""A small, exact data warehouse that is imported, not operated: order CSVs in, PostgreSQL marts out.
+
+Every function may be called from several threads at once, on one Engine or on none. A Connection, a Session
+and a surveyed file belong to one thread at a time.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

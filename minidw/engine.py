@@ -21,7 +21,10 @@ Target = Engine | Connection | Session
 """Where a function works: an engine, or the caller's open transaction."""
 
 Bind = Target | scoped_session[Any] | None
-"""The same, or the Session of a registry; nothing: the settings decide."""
+"""The same, or the Session of a registry; nothing: the settings decide.
+
+Threads may share an engine, or name none; a Connection or Session belongs to one of them at a time.
+"""
 
 
 def create_engine(settings: Settings | None = None, *, create: bool = True) -> Engine:
