@@ -10,7 +10,7 @@ from typing import Any
 import psycopg2
 import sqlalchemy
 from sqlalchemy import URL, Connection, Engine, event
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.orm import Session, scoped_session
 
 from minidw.address import DRIVER, checked, hidden, shown, without_secrets
@@ -71,6 +71,7 @@ def create_engine(settings: Settings | None = None, *, create: bool = True) -> E
     except ArgumentError:
         raise SettingsError("the database's URL names its hosts in two ways at once") from None
     _keep_secrets(engine, url)
+    _keep_to_its_process(engine)
     if server is not None:
         weakref.finalize(engine, server.close)
     return engine
@@ -94,6 +95,21 @@ def _keep_secrets(engine: Engine, url: URL) -> None:
             return dialect.connect(*arguments, **options, connection_factory=_Unnamed)
         except psycopg2.Error as error:
             raise type(error)(without_secrets(str(error), url)) from None
+
+
+def _keep_to_its_process(engine: Engine) -> None:
+    """After a fork the child connects anew: two processes on one connection read each other's answers."""
+
+    @event.listens_for(engine, "connect")
+    def connect(_: Any, record: Any) -> None:
+        record.info["pid"] = os.getpid()
+
+    @event.listens_for(engine, "checkout")
+    def checkout(_: Any, record: Any, fairy: Any) -> None:
+        if record.info["pid"] != os.getpid():
+            # Let go of, not closed: that would end the parent's session.
+            record.dbapi_connection = fairy.dbapi_connection = None
+            raise DisconnectionError("this connection is the parent's")
 
 
 def connect_arguments(url: URL) -> dict[str, str]:

@@ -123,3 +123,24 @@ def test_a_child_forked_during_an_upgrade_can_upgrade(database: URL, warehouse: 
         child.start()
         child.join(60)
     assert child.exitcode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="fork is for Linux")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_child_does_not_speak_on_its_parent_s_connection(warehouse: Engine) -> None:
+    backend = text("SELECT pg_backend_pid()")
+    with warehouse.connect() as conn:
+        before = conn.scalar(backend)
+
+    def work() -> None:
+        with warehouse.connect() as conn:
+            if conn.scalar(backend) == before:
+                raise SystemExit(3)
+        minidw.build_marts(warehouse)
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join(60)
+    assert child.exitcode == 0
+    with warehouse.connect() as conn:
+        assert conn.scalar(backend) == before
