@@ -61,3 +61,4 @@ class Mart(Documented, DeclarativeBase):
             # As if it had never been declared: a corrected class may take its place.
             cls.metadata.remove(cast("Table", cls.__table__))
             raise
+        cast("Table", cls.__table__).info["mart"] = cls

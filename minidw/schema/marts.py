@@ -1,6 +1,5 @@
 """The marts of minidw: one class each."""
 
-from collections.abc import Iterator
 from datetime import date
 
 from sqlalchemy import Numeric, case
@@ -96,11 +95,4 @@ def all_marts() -> tuple[type[Mart], ...]:
     Raises DeclarationError or SettingsError where the module of the user's own cannot be imported.
     """
     load_own()
-    declared = {mart.__table__: mart for mart in _below(Mart) if "__table__" in mart.__dict__}
-    return tuple(declared[table] for table in Mart.metadata.tables.values() if table in declared)
-
-
-def _below(mart: type[Mart]) -> Iterator[type[Mart]]:
-    for found in mart.__subclasses__():
-        yield found
-        yield from _below(found)
+    return tuple(table.info["mart"] for table in Mart.metadata.tables.values() if "mart" in table.info)

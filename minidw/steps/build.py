@@ -1,10 +1,10 @@
 """staging → mart: each mart by its changes, or in full where that is due."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Executable, delete, func, select, update
+from sqlalchemy import Connection, Executable, delete, func, select, table, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
@@ -41,7 +41,12 @@ class Built:
 
 def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[Built]:
     """Bring every mart up to date with staging and empty the queue of changes."""
-    known: dict[str, str | None] = dict(conn.execute(select(MartBuild.mart, MartBuild.fingerprint)).all())
+    known = {
+        mart: (definition, reason)
+        for mart, definition, reason in conn.execute(
+            select(MartBuild.mart, MartBuild.fingerprint, MartBuild.reason)
+        )
+    }
     changes = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
     lines = int(conn.scalar(select(func.sum(OrderTotal.order_lines))) or 0)
     if changes:
@@ -56,9 +61,9 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
             method, reason = "full", "asked for"
         elif mart.__tablename__ not in known:
             method, reason = "full", "never built"
-        elif known[mart.__tablename__] is None:
-            method, reason = "full", "staging was filled at once"
-        elif known[mart.__tablename__] != definition:
+        elif known[mart.__tablename__][0] is None:
+            method, reason = "full", known[mart.__tablename__][1]
+        elif known[mart.__tablename__][0] != definition:
             method, reason = "full", "its definition or rules changed"
         elif source is not None and source.method == "full":
             method, reason = "full", f"{source.mart} was built in full"
@@ -70,10 +75,31 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
         rows = conn.scalar(select(func.count()).select_from(mart)) or 0
         seconds = round(time.perf_counter() - start, 3)
         built[mart] = Built(mart.__tablename__, method, reason, rows, seconds)
+    left = (
+        _leave_behind(conn, known.keys() - {mart.__tablename__ for mart in built}) if changes or full else []
+    )
     conn.execute(delete(OrderChange))
     unbuilt = update(Batch).where(Batch.staged_at.is_not(None), Batch.built_at.is_(None))
     conn.execute(unbuilt.values(built_at=func.clock_timestamp()))
-    return list(built.values())
+    return [*built.values(), *left]
+
+
+def _leave_behind(conn: Connection, marts: Iterable[str]) -> list[Built]:
+    """Marts that are built elsewhere, and that this process does not know: the changes pass them by.
+
+    Where they are declared, the next build makes them in full.
+    """
+    reason = "a build passed it by: it was not declared there"
+    left = []
+    for mart in sorted(marts):
+        if conn.scalar(select(func.to_regclass(f"mart.{mart}"))) is None:
+            conn.execute(delete(MartBuild).where(MartBuild.mart == mart))
+            continue
+        values = {"fingerprint": None, "reason": reason}
+        conn.execute(update(MartBuild).where(MartBuild.mart == mart).values(values))
+        rows = conn.scalar(select(func.count()).select_from(table(mart, schema="mart"))) or 0
+        left.append(Built(mart, "none", "it is not declared here: is MINIDW_MARTS set?", rows, 0.0))
+    return left
 
 
 def _by_size(mart: type[Mart], changes: int, lines: int) -> tuple[str, str]:

@@ -265,7 +265,7 @@ def _fill(conn: Connection) -> Applied:
     conn.execute(staging.analyze_lines())
     conn.execute(delete(OrderTotal))
     conn.execute(staging.count_totals())
-    conn.execute(update(MartBuild).values(fingerprint=None))
+    conn.execute(update(MartBuild).values(fingerprint=None, reason="staging was filled at once"))
     return Applied(appeared)
 
 

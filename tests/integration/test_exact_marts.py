@@ -181,6 +181,39 @@ def test_a_mart_that_rounds_is_not_held_against_the_control_totals(conn: Connect
     assert rows(conn, Euros) == [("c1", 4, 2)]
 
 
+@pytest.mark.filterwarnings("ignore:This declarative base already contains a class")
+def test_a_mart_that_a_run_did_not_know_is_built_in_full_by_the_next_that_does(
+    conn: Connection, feed: Feed
+) -> None:
+    def declare() -> type[Mart]:
+        class Statuses(Mart):
+            __tablename__ = "statuses"
+            status: Mapped[str] = key(lambda line: line.status)
+            lines: Mapped[int] = count()
+
+        return Statuses
+
+    # Given a mart of one's own that was built
+    with own_marts.for_a_while():
+        declare()
+        own_marts.create_tables(conn)
+        run(conn, feed("order_id\n1"))
+    # When a file is run where nobody declares it
+    passed_by = minidw.run(feed("order_id\n2"), conn).built[-1]
+    assert (passed_by.mart, passed_by.method, passed_by.rows) == ("statuses", "none", 1)
+    assert passed_by.reason == "it is not declared here: is MINIDW_MARTS set?"
+    # Then it is known to be behind where it is declared, and the next run makes it exact.
+    with own_marts.for_a_while():
+        statuses = declare()
+        assert minidw.verify(conn).full_builds_waiting == ["statuses"]
+        built = minidw.run(feed("order_id\n3"), conn).built[-1]
+        assert (built.method, built.reason) == ("full", "a build passed it by: it was not declared there")
+        assert rows(conn, statuses) == [("delivered", 3)]
+        assert minidw.verify(conn).differences == []
+    conn.exec_driver_sql("DROP TABLE mart.statuses")
+    assert [one.mart for one in minidw.run(feed("order_id\n4"), conn).built][4:] == []
+
+
 def test_an_error_of_the_database_names_the_mart(conn: Connection, feed: Feed) -> None:
     class Broken(Mart):
         __tablename__ = "broken"
