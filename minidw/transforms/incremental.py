@@ -52,7 +52,8 @@ def _signed(mart: type[Mart], name: str) -> ColumnElement[int]:
 
 def _changes(mart: type[Mart]) -> Subquery:
     """The waiting changes by key of the mart."""
-    statement = select(*(_signed(mart, name).label(name) for name in measures(mart)))
+    columns = [_signed(mart, name).label(name) for name in measures(mart)]
+    statement = select(*columns).select_from(OrderChange)
     if mart.condition is not None:
         statement = statement.where(mart.condition(OrderChange))
     labels = statement.selected_columns
@@ -111,7 +112,8 @@ def _touched(mart: type[Mart]) -> Query:
     if issubclass(mart.source, Mart):
         source = _touched(mart.source).subquery(f"touched_{mart.source.__tablename__}")
         return select(*(source.c[theirs].label(name) for name, theirs in key_of_source(mart).items()))
-    statement = select(*(value_of(mart, name, OrderChange).label(name) for name in keys(mart)))
+    grain = [value_of(mart, name, OrderChange).label(name) for name in keys(mart)]
+    statement = select(*grain).select_from(OrderChange)
     if mart.condition is not None:
         statement = statement.where(mart.condition(OrderChange))
     return statement.distinct()

@@ -28,7 +28,9 @@ def query(mart: type[Mart]) -> Query:
 
 def query_over(mart: type[Mart], source: Any) -> Query:
     """The mart from scratch, over rows of the kind of its source."""
-    statement = select(*(aggregate(mart, name, source).label(name) for name in measures(mart)))
+    columns = [aggregate(mart, name, source).label(name) for name in measures(mart)]
+    # Said, since a key may be a constant.
+    statement = select(*columns).select_from(source)
     if mart.condition is not None:
         statement = statement.where(mart.condition(source))
     if not is_derived(mart):

@@ -112,6 +112,19 @@ def test_keys_fall_together_by_their_type(conn: Connection, feed: Feed) -> None:
     assert len(minidw.why(ByPrice, *key_of_all, bind=conn)) == 3
 
 
+def test_a_mart_of_one_row(conn: Connection, feed: Feed) -> None:
+    class Everything(Mart):
+        __tablename__ = "everything"
+        condition = None
+        what: Mapped[str] = key(lambda _: "all")
+        lines: Mapped[int] = count()
+
+    own_marts.create_tables(conn)
+    run(conn, feed("order_id\n1\n2"))
+    run(conn, feed("order_id\n3"))
+    assert rows(conn, Everything) == [("all", 3)]
+
+
 def test_a_ratio_over_nothing_is_null(conn: Connection, feed: Feed) -> None:
     class Share(Mart):
         __tablename__ = "share"
