@@ -64,10 +64,12 @@ def change(conn: Connection, *, gone: list[dict[str, Any]] = [], new: list[dict[
         conn.execute(delete(OrderLine).where(OrderLine.order_id == row["order_id"]))
     if new:
         conn.execute(insert(OrderLine), new)
-    signed = [row | {"stage": 1, "change": -1} for row in gone] + [
-        row | {"stage": 1, "change": 1} for row in new
+    signed = [(row, -1) for row in gone] + [(row, 1) for row in new]
+    changes = [
+        row | {"stage": 1, "change": sign, "total_amount": row["price"] * row["quantity"]}
+        for row, sign in signed
     ]
-    conn.execute(insert(OrderChange), signed)
+    conn.execute(insert(OrderChange), changes)
     for mart in all_marts():
         for statement in incremental_build(mart):
             conn.execute(statement, RULES)

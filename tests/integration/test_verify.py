@@ -95,9 +95,11 @@ def test_marts_are_compared_as_of_the_last_build(waiting: Connection) -> None:
         "UPDATE staging.orders_rejected SET reasons = ARRAY['NOT_POSITIVE']",
         "UPDATE staging.orders_stg SET price = 7, total_amount = 7 * quantity WHERE order_id = '1'",
         "DELETE FROM staging.orders_stg WHERE order_id = '3'",
-        "UPDATE staging.orders_changes SET price = 7 WHERE change = 1 AND batch_id = 2",
-        "UPDATE staging.orders_changes SET price = 7 WHERE change = -1 AND batch_id = 2",
-        "UPDATE staging.orders_changes SET price = 7 WHERE batch_id = 2",
+        "UPDATE staging.orders_changes SET price = 7, total_amount = 7 * quantity"
+        " WHERE change = 1 AND batch_id = 2",
+        "UPDATE staging.orders_changes SET price = 7, total_amount = 7 * quantity"
+        " WHERE change = -1 AND batch_id = 2",
+        "UPDATE staging.orders_changes SET price = 7, total_amount = 7 * quantity WHERE batch_id = 2",
         "UPDATE staging.orders_changes SET status = 'pending' WHERE batch_id = 1",
         "UPDATE staging.orders_changes SET customer_id = 'bob' WHERE order_id = '4'",
         "UPDATE staging.orders_changes SET change = -1 WHERE order_id = '4'",
