@@ -160,7 +160,7 @@ def build_staging(
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
         with result.step("stage"):
-            result.replayed, result.staged = stage(conn, ruled, again=replay)
+            result.replayed, result.staged = stage(conn, ruled, result.checked, again=replay)
 
     return _attempt("stage", work, bind, settings, wait=wait)
 
@@ -248,12 +248,12 @@ def unload(
 def unload_steps(conn: Connection, result: Result, batch_ids: Sequence[int], settings: Settings) -> None:
     """The steps of an unload, in the transaction of the connection."""
     with result.step("unload"):
-        result.replayed = replay_if_due(conn, settings)
-        result.unloaded, _ = remove_batches(conn, settings, take_back(conn, batch_ids))
+        result.replayed = replay_if_due(conn, settings, result.checked)
+        result.unloaded, _ = remove_batches(conn, settings, take_back(conn, batch_ids), result.checked)
     with result.step("build"):
         result.built = build(conn, settings)
     with result.step("check"):
-        result.checked = _check(conn, settings)
+        result.checked += _check(conn, settings)
 
 
 def all_steps(
@@ -276,8 +276,10 @@ def all_steps(
         )
     if taken:
         with result.step("unload"):
-            result.replayed = replay_if_due(conn, settings)
-            result.unloaded, result.staged = remove_batches(conn, settings, taken, result.loaded.batch_id)
+            result.replayed = replay_if_due(conn, settings, result.checked)
+            result.unloaded, result.staged = remove_batches(
+                conn, settings, taken, result.checked, result.loaded.batch_id
+            )
     remaining_steps(conn, result, settings)
 
 
@@ -285,13 +287,13 @@ def remaining_steps(conn: Connection, result: Result, settings: Settings) -> Non
     """Those that follow a load, or a change of the rules."""
     with result.step("stage"):
         landed = result.loaded.batch_id if result.file is not None and not result.loaded.skipped else None
-        replayed, staged = stage(conn, settings, landed=landed)
+        replayed, staged = stage(conn, settings, result.checked, landed=landed)
         result.replayed = result.replayed or replayed
         result.staged += staged
     with result.step("build"):
         result.built = build(conn, settings)
     with result.step("check"):
-        result.checked = _check(conn, settings)
+        result.checked += _check(conn, settings)
 
 
 def follow_rules(conn: Connection, result: Result, settings: Settings) -> None:

@@ -4,6 +4,7 @@ A run checks what it brought and what that leads to; ``minidw check`` reads all 
 marts are held against the control totals of staging, so that a run need not add up the history.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
@@ -102,7 +103,7 @@ def execute_checks(conn: Connection, settings: Settings, batch_ids: list[int] | 
     results = []
     for check in checks(all_batches=batch_ids is None):
         try:
-            results.append(_execute(conn, check, parameters))
+            results.append(outcome_of(conn, check, parameters))
         except DBAPIError as error:
             if is_lost(error):
                 raise
@@ -110,7 +111,8 @@ def execute_checks(conn: Connection, settings: Settings, batch_ids: list[int] | 
     return results
 
 
-def _execute(conn: Connection, check: Check, parameters: dict[str, Any]) -> Checked:
+def outcome_of(conn: Connection, check: Check, parameters: Mapping[str, Any] | None = None) -> Checked:
+    """Execute a check: how many rows offend, and the first of them."""
     offending = check.offending.subquery("offending")
     number = conn.execute(select(func.count()).select_from(offending), parameters).scalar_one()
     rows = conn.execute(select(offending).limit(SAMPLES), parameters).mappings() if number else ()

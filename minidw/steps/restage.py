@@ -7,6 +7,8 @@ from sqlalchemy import Connection, Executable, RowMapping
 
 from minidw.schema.vocabulary import ADMITTED_FATES, Fates
 from minidw.settings import Settings
+from minidw.steps.check import Checked
+from minidw.steps.losses import refuse_without_numbers, tell_lost_in, tell_lost_to_pruning
 from minidw.steps.stage import Staged, apply_judged, judge_again, judge_rejects, note_staged
 from minidw.transforms import replay, restage, staging
 from minidw.transforms.constructs import analyze
@@ -29,6 +31,7 @@ def restage_named(
     conn: Connection,
     settings: Settings,
     changes: Sequence[Executable],
+    warned: list[Checked],
     *,
     gone: Sequence[int] = (),
     arrived: RowMapping | None = None,
@@ -37,7 +40,8 @@ def restage_named(
 
     ``changes`` do to the judged rows what happens to the deliveries. The ledger is counted again, save for
     the batches that are ``gone``, which keep their counts; the batch that ``arrived`` is staged.
-    Raises BadFileError where too many rows of that are rejected.
+    What would be lost without a word is added to ``warned``.
+    Raises BadFileError where that batch is refused.
     """
     arriving = [] if arrived is None else [arrived["batch_id"]]
     conn.execute(analyze(named_orders))
@@ -45,11 +49,17 @@ def restage_named(
     conn.execute(replay.create_fates(restage.fates_before, staging.incoming.c.batch_id.not_in(arriving)))
     for change in changes:
         conn.execute(change)
+    tell_lost_to_pruning(conn, warned, restage.fates_before, Scope.NAMED)
     conn.execute(replay.create_fates())
     conn.execute(restage.shift_counts([*gone, *arriving]))
-    found = None if arrived is None else _note_arrived(conn, settings, arrived)
+    found = None
+    if arrived is not None:
+        found = _note_arrived(conn, settings, arrived)
+        refuse_without_numbers(conn, arrived, Scope.NAMED)
     conn.execute(replay.delete_outdated())
     applied = apply_judged(conn, Scope.NAMED)
+    if arrived is not None and found is not None:
+        tell_lost_in(conn, arrived, warned, rejected=found.rejected, ceased=applied.ceased, gone=gone)
     conn.execute(staging.drop_temporary(replay.fates, restage.fates_before, named_orders))
     ceased = conn.execute(restage.ceased_by_batch(), {"stage": applied.stage})
     return Restaged({batch_id: (lines, back) for batch_id, lines, back in ceased}, found)

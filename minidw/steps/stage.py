@@ -15,7 +15,9 @@ from minidw.schema.ledger import Batch, MartBuild, place_of
 from minidw.schema.staging import OrderChange, OrderLine, OrderTotal
 from minidw.schema.vocabulary import NO_FAULTS, Fates
 from minidw.settings import Settings
+from minidw.steps.check import Checked
 from minidw.steps.examples import Example, explain_rejects
+from minidw.steps.losses import has_numbers, refuse_without_numbers, tell_lost_in, tell_lost_to_pruning
 from minidw.transforms import rejects, replay, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.parse import Scope
@@ -55,31 +57,40 @@ class Replayed:
 
 
 def stage(
-    conn: Connection, settings: Settings, *, again: bool = False, landed: int | None = None
+    conn: Connection,
+    settings: Settings,
+    warned: list[Checked],
+    *,
+    again: bool = False,
+    landed: int | None = None,
 ) -> tuple[Replayed | None, list[Staged]]:
     """Stage every batch that is not staged yet, in the order of loading.
 
     Where the rules are no longer those by which earlier batches were judged, those are judged again first;
     ``again``: even where they are. ``landed``: the batch that this transaction brought into the landing
-    table.
-    Raises BadFileError where a batch has more rejects than the settings allow.
+    table. What would be lost without a word is added to ``warned``.
+    Raises BadFileError where a batch has more rejects than the settings allow, or no line numbers where they
+    are needed.
     """
-    replayed = replay_if_due(conn, settings, again=again)
+    replayed = replay_if_due(conn, settings, warned, again=again)
     waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None), replay.has_rows)
     return replayed, [
-        _stage_batch(conn, settings, batch, landed=batch["batch_id"] == landed)
+        _stage_batch(conn, settings, batch, warned, landed=batch["batch_id"] == landed)
         for batch in conn.execute(waiting.order_by(place_of(Batch))).mappings().all()
     ]
 
 
-def replay_if_due(conn: Connection, settings: Settings, *, again: bool = False) -> Replayed | None:
+def replay_if_due(
+    conn: Connection, settings: Settings, warned: list[Checked], *, again: bool = False
+) -> Replayed | None:
     """Judge every staged batch again where the rules are no longer those it was judged by, or if asked to."""
     judged_by = conn.execute(select(Batch.feed, Batch.rules).where(replay.to_replay).distinct()).all()
     outdated = any(
         rules != rules_fingerprint(settings.rules, from_dict(feed).translation) for feed, rules in judged_by
     )
     if again or outdated:
-        return _replay(conn, settings, "asked for" if again else "the rules of staging changed")
+        reason = "asked for" if again else "the rules of staging changed"
+        return _replay(conn, settings, reason, warned)
     return None
 
 
@@ -114,7 +125,9 @@ def _need_currency(rules: Mapping[str, Any], translation: Translation) -> None:
         )
 
 
-def _stage_batch(conn: Connection, settings: Settings, batch: RowMapping, *, landed: bool) -> Staged:
+def _stage_batch(
+    conn: Connection, settings: Settings, batch: RowMapping, warned: list[Checked], *, landed: bool
+) -> Staged:
     translation = from_dict(batch["feed"]).translation
     _need_currency(settings.rules, translation)
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
@@ -123,12 +136,14 @@ def _stage_batch(conn: Connection, settings: Settings, batch: RowMapping, *, lan
     conn.execute(staging.create_incoming(scope, translation), parameters)
     rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
     reasons, examples = judge_rejects(conn, settings, batch, rejected)
+    refuse_without_numbers(conn, batch, scope)
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     superseded = conn.execute(staging.delete_superseded()).rowcount
     is_first = not conn.scalar(
         select(or_(*(exists().select_from(table) for table in (OrderLine, OrderChange))))
     )
     applied = _fill(conn) if is_first else _apply_batch(conn)
+    tell_lost_in(conn, batch, warned, rejected=rejected, ceased=applied.ceased)
     conn.execute(staging.drop_temporary())
     fates = Fates(
         # A line that ceased was replaced by one of those that appeared.
@@ -269,12 +284,13 @@ def _fill(conn: Connection) -> Applied:
     return Applied(appeared)
 
 
-def _replay(conn: Connection, settings: Settings, reason: str) -> Replayed:
+def _replay(conn: Connection, settings: Settings, reason: str, warned: list[Checked]) -> Replayed:
     """Judge every staged batch again; what staging then holds differently becomes changes."""
     judge_again(conn, settings.rules)
     conn.execute(replay.delete_rejected())
     rejected = conn.execute(staging.insert_rejected()).rowcount
     conn.execute(replay.create_fates())
+    tell_lost_to_pruning(conn, warned, replay.fates, Scope.ALL)
     conn.execute(replay.recount_batches())
     conn.execute(replay.delete_outdated())
     applied = apply_judged(conn, Scope.ALL)
@@ -305,7 +321,7 @@ def _date_hint(batch: RowMapping, reasons: dict[str, int], settings: Settings) -
 
 
 def _line_hint(batch: RowMapping, superseded: int) -> list[str]:
-    if not superseded or "line_number" in batch["header"] or batch["numbered_lines"]:
+    if not superseded or has_numbers(batch):
         return []
     return [
         f"{superseded} rows were superseded by a later row of the same order;"

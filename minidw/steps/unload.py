@@ -10,6 +10,7 @@ from minidw.schema.ledger import Batch, place_of
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderRejected
 from minidw.settings import Settings
+from minidw.steps.check import Checked
 from minidw.steps.restage import Restaged, restage_named
 from minidw.steps.stage import Staged, translated_batches
 from minidw.transforms import restage
@@ -56,11 +57,16 @@ def take_back(conn: Connection, batch_ids: Sequence[int]) -> list[RowMapping]:
 
 
 def remove_batches(
-    conn: Connection, settings: Settings, batches: Sequence[RowMapping], arrived: int | None = None
+    conn: Connection,
+    settings: Settings,
+    batches: Sequence[RowMapping],
+    warned: list[Checked],
+    arrived: int | None = None,
 ) -> tuple[list[Unloaded], list[Staged]]:
     """Remove the rows of batches that were taken back; staging becomes what the other deliveries say.
 
-    ``arrived``: a batch that was loaded in place of one of them; it is staged, if that was.
+    ``arrived``: a batch that was loaded in place of one of them; it is staged, if that was. What would be
+    lost without a word is added to ``warned``.
     """
     gone = [batch["batch_id"] for batch in batches]
     staged_before = [batch["batch_id"] for batch in batches if batch["staged_at"]]
@@ -73,7 +79,7 @@ def remove_batches(
         translated = translated_batches(conn, staged_before)
         conn.execute(restage.name_orders_of(staged_before, translated))
         they_go = delete(incoming).where(incoming.c.batch_id.in_(gone))
-        restaged = restage_named(conn, settings, [they_go], gone=gone, arrived=new)
+        restaged = restage_named(conn, settings, [they_go], warned, gone=gone, arrived=new)
     if conn.scalar(select(func.max(Batch.batch_id))) in gone:
         conn.execute(delete(OrderLanded))
     conn.execute(delete(OrderRejected).where(OrderRejected.batch_id.in_(gone)))

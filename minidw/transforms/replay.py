@@ -139,20 +139,24 @@ def create_fates(target: TableClause = fates, *where: ColumnElement[bool]) -> Cr
     return CreateTemporary(target.name, select(*columns, case((changed, recency)).label("recency")))
 
 
+def last_pruned_before(ledger: type[Batch]) -> ColumnElement[int]:
+    """The place of the last pruned batch before a batch; 0 where there is none."""
+    pruned = aliased(Batch)
+    last = select(func.max(place_of(pruned))).where(
+        pruned.pruned_at.is_not(None), place_of(pruned) < place_of(ledger)
+    )
+    return func.coalesce(last.scalar_subquery(), 0, type_=Integer)
+
+
 def counted() -> Subquery:
     """The counts that the ledger must have of every batch whose rows can be judged.
 
     Whether a row was new or replaced what a pruned batch had delivered cannot be known any more: there the
     ledger is believed as far as the rows that are known allow.
     """
-    ledger, pruned = aliased(Batch), aliased(Batch)
-    last_pruned = (
-        select(func.max(place_of(pruned)))
-        .where(pruned.pruned_at.is_not(None), place_of(pruned) < place_of(ledger))
-        .scalar_subquery()
-    )
+    ledger = aliased(Batch)
     batches = (
-        select(ledger.batch_id, func.coalesce(last_pruned, -1).label("last_pruned"))
+        select(ledger.batch_id, last_pruned_before(ledger).label("last_pruned"))
         .where(ledger.staged_at.is_not(None), ledger.pruned_at.is_(None), ledger.unloaded_at.is_(None))
         .subquery("batches")
     )

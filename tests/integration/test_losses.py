@@ -1,0 +1,181 @@
+"""Nothing is lost in silence: a warning with count and samples, or a refusal where it is certain."""
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, text
+
+import minidw
+from minidw import BadFileError, Checked, Result, Settings
+
+Feed = Callable[..., Path]
+LENIENT = Settings(max_reject_ratio=Decimal(1))
+
+
+def warnings(result: Result) -> dict[str, Checked]:
+    """The warnings of a run that found something, by their name."""
+    return {outcome.name: outcome for outcome in result.checked if outcome.offending}
+
+
+def amount(conn: Connection) -> Decimal:
+    """What all that is staged amounts to."""
+    return conn.scalar(text("SELECT sum(total_amount) FROM staging.orders_stg")) or Decimal(0)
+
+
+# Rejected rows that name a staged line
+
+
+def test_a_rejected_row_that_names_a_staged_line_is_told(conn: Connection, feed: Feed) -> None:
+    minidw.run(feed("order_id | price | status\n1 | 100 | delivered\n2 | 10 | delivered"), conn)
+
+    result = minidw.run(
+        feed("order_id | price | status\n1 | 100 | refunded\n3 | 5 | refunded\n2 | 10 | delivered"),
+        conn,
+        settings=LENIENT,
+    )
+
+    (found,) = warnings(result).values()
+    assert (found.name, found.severity, found.offending) == ("rejects_of_staged_lines", "warning", 1)
+    assert found.samples == [
+        {"batch_id": "2", "source_row": "1", "order_id": "1", "line_number": "1", "reasons": "UNKNOWN_STATUS",
+         "staged_from": "1", "staged_status": "delivered", "staged_amount": "100.0000"}
+    ]  # fmt: skip
+    kept = "SELECT offending FROM raw.check_results WHERE name = 'rejects_of_staged_lines'"
+    assert conn.scalars(text(kept)).all() == [1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "told"),
+    [
+        ("order_id | price\n1 | 10\n1 | x", True),
+        ("order_id | price\n1 | x\n1 | 10", False),
+        ("order_id | price\n1 | x\n2 | 10", False),
+    ],
+)
+def test_a_row_of_the_same_file_counts_where_it_comes_after(
+    conn: Connection, feed: Feed, rows: str, told: bool
+) -> None:
+    result = minidw.run(feed(rows), conn, settings=LENIENT)
+    assert set(warnings(result)) == ({"rejects_of_staged_lines"} if told else set())
+
+
+def test_several_batches_of_one_run_have_one_outcome(conn: Connection, feed: Feed) -> None:
+    minidw.run(feed("order_id\n1\n2"), conn)
+    for order in (1, 2):
+        minidw.load_raw(feed(f"order_id | status\n{order} | lost\n9{order} | shipped"), conn)
+    result = minidw.run(feed("order_id\n5"), conn, settings=LENIENT)
+    assert warnings(result)["rejects_of_staged_lines"].offending == 2
+    assert len(warnings(result)["rejects_of_staged_lines"].samples) == 2
+
+
+# Numbered lines that take the place of another file's
+
+
+def test_numbered_lines_in_the_place_of_another_file_s_are_told(conn: Connection, feed: Feed) -> None:
+    page = "order_id | product_id | price\n"
+    minidw.run(feed(f"{page}1001 | MUG | 20\n1002 | MUG | 20\n1002 | CAP | 30"), conn, number_lines=True)
+
+    result = minidw.run(feed(f"{page}1002 | BAG | 50\n1003 | MUG | 20"), conn, number_lines=True)
+
+    (found,) = warnings(result).values()
+    assert (found.name, found.offending) == ("numbered_lines_replaced", 1)
+    (sample,) = found.samples
+    assert (sample["order_id"], sample["replaced_from"]) == ("1002", "1")
+    assert (sample["replaced_product_id"], sample["product_id"]) == ("MUG", "BAG")
+
+
+def test_another_status_of_a_numbered_line_is_a_correction(conn: Connection, feed: Feed) -> None:
+    for status in ("pending", "delivered"):
+        rows = f"order_id | product_id | status\n1 | MUG | {status}\n1 | CAP | {status}"
+        result = minidw.run(feed(rows), conn, number_lines=True)
+    assert warnings(result) == {}
+
+
+# Orders of several lines that come without line numbers
+
+
+@pytest.fixture
+def numbered(conn: Connection, feed: Feed) -> Connection:
+    """An order of two lines, and one of a single line."""
+    minidw.run(feed("order_id | line_number | price\n7001 | 1 | 20\n7001 | 2 | 30\n7002 | 1 | 30"), conn)
+    return conn
+
+
+def test_an_order_of_several_lines_without_numbers_is_refused(numbered: Connection, feed: Feed) -> None:
+    path = feed("order_id | line_no | price\n7001 | 1 | 20\n7001 | 2 | 30\n7003 | 1 | 5", name="drift.csv")
+    with pytest.raises(
+        BadFileError, match="order is staged with several lines, such as 7001 up to line 2"
+    ) as refused:
+        minidw.run(path, numbered)
+    assert (refused.value.code, refused.value.file) == ("NO_LINE_NUMBERS", "drift.csv")
+    assert amount(numbered) == 80
+    # And either way out that it names is one
+    assert minidw.run(path, numbered, number_lines=True).staged[0].unchanged == 2
+    minidw.run(path, numbered, format=minidw.Format(columns={"line_number": "line_no"}), force=True)
+    assert amount(numbered) == 85
+
+
+def test_other_orders_may_come_without_numbers(numbered: Connection, feed: Feed) -> None:
+    assert minidw.run(feed("order_id | price\n7002 | 31\n7003 | 5"), numbered).staged[0].updated == 1
+
+
+def test_a_file_without_numbers_takes_no_place_among_those_that_have_them(
+    numbered: Connection, feed: Feed
+) -> None:
+    minidw.run(feed("order_id | line_number | price\n7001 | 1 | 21\n7001 | 2 | 31"), numbered)
+    plain = feed("order_id | price\n7001 | 52")
+    with pytest.raises(BadFileError, match="NO_LINE_NUMBERS"):
+        minidw.run(plain, numbered, replace=2)
+    # But where nothing else says what lines the order has, it may
+    minidw.unload([1, 2], numbered)
+    assert minidw.run(plain, numbered).staged[0].inserted == 1
+
+
+# Versions that were pruned
+
+
+def prune_first(conn: Connection) -> None:
+    """Let the first batch be old, and prune it."""
+    conn.execute(text("UPDATE raw.batches SET load_date = '2020-01-01' WHERE batch_id = 1"))
+    minidw.prune(date(2020, 1, 2), conn)
+
+
+@pytest.fixture
+def corrected(conn: Connection, feed: Feed) -> Connection:
+    """Orders 1 to 3 of a batch that was pruned; orders 1 and 2 were corrected, 4 and 5 are new."""
+    minidw.run(feed("order_id | order_timestamp\n1 | 2025-01-01\n2 | 2025-01-01\n3 | 2025-01-01"), conn)
+    prune_first(conn)
+    rows = "order_id | order_timestamp\n1 | 2024-01-01\n2 | 2024-01-02\n4 | 2024-01-01\n5 | 2025-01-01"
+    minidw.run(feed(rows), conn)
+    return conn
+
+
+def test_a_pruned_version_that_cannot_come_back_is_told_by_a_change_of_rules(corrected: Connection) -> None:
+    result = minidw.set_rules({"ORDER_DATE_MIN": "2025-01-01"}, corrected, settings=LENIENT)
+    (found,) = warnings(result).values()
+    # Three lines vanish; the ledger knows that two of their batch were there before
+    assert (found.name, found.offending) == ("pruned_versions_lost", 2)
+    assert found.samples[0] == {
+        "order_id": "1",
+        "line_number": "1",
+        "last_from": "2",
+        "last_amount": "10.0000",
+    }
+    assert minidw.verify(corrected).differences == []
+
+
+def test_a_pruned_version_that_cannot_come_back_is_told_by_an_unload(corrected: Connection) -> None:
+    found = warnings(minidw.unload(2, corrected))["pruned_versions_lost"]
+    assert found.offending == 2
+    assert minidw.verify(corrected).differences == []
+
+
+def test_new_lines_that_vanish_after_a_pruning_are_no_loss_of_it(conn: Connection, feed: Feed) -> None:
+    minidw.run(feed("order_id\n1"), conn)
+    prune_first(conn)
+    minidw.run(feed("order_id\n2\n3"), conn)
+    minidw.run(feed("order_id | price\n3 | 7"), conn)
+    assert warnings(minidw.unload([2, 3], conn)) == {}
