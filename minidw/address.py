@@ -51,6 +51,8 @@ def read_address(values: Mapping[str, str]) -> URL | None:
         database=parts["DB"] or parts["USER"] or "postgres",
         query={"sslmode": sslmode} if sslmode else {},
     )
+    if "@" in parts["HOST"][1:]:
+        raise SettingsError("POSTGRES_HOST is not the name of a host: it has an @")
     return checked("POSTGRES_*", url)
 
 
@@ -98,6 +100,11 @@ def checked(name: str, url: URL) -> URL:
             raise SettingsError(f"{name} gives an option twice{f': {option}' if option in HARMLESS else ''}")
     if url.port is not None and not 0 < url.port < 2**16:
         raise SettingsError(f"{name}: {url.port} is not a port number")
+    names = [url.username, url.host, url.database]
+    for option in ("user", "host", "hostaddr", "dbname"):
+        names += url.normalized_query.get(option, ())
+    if any("://" in text or "password=" in text for text in names if text):
+        raise SettingsError(f"{name}: where a host, a user or a database should be named, there is more")
     options = chain(url.query, *url.normalized_query.values())
     text = "".join(map(str, (url.username, url.password, url.host, url.database, *options)))
     try:
@@ -114,7 +121,7 @@ def _read_url(text: str) -> URL:
         url = make_url(text)
     except (ArgumentError, ValueError):
         raise SettingsError("DATABASE_URL is not a URL: postgresql://user:password@host:5432/name") from None
-    if url.drivername not in ("postgres", "postgresql", DRIVER):
+    if url.drivername.lower() not in ("postgres", "postgresql", DRIVER):
         raise SettingsError(f"DATABASE_URL: minidw speaks to PostgreSQL, not to {url.drivername!r}")
     # In the wrong place, the rest of a password would be taken for a host, a name or an option.
     if text.count("@") > 1 or "@" in f"{url.host}{url.database}":

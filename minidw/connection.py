@@ -99,6 +99,8 @@ def _fit(conn: Connection) -> Connection:
         )
     if (encoding := driver.info.parameter_status("server_encoding")) != "UTF8":
         raise DatabaseError(f"this database is encoded in {encoding}; create one with ENCODING 'UTF8'")
+    if (encoding := driver.info.parameter_status("client_encoding")) != "UTF8":
+        raise DatabaseError(f"this connection speaks {encoding}; give minidw one with client_encoding=utf8")
     return conn
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.orm import Session, scoped_session
 
-from minidw.address import DRIVER, checked, hidden, shown, without_secrets
+from minidw.address import DRIVER, checked, shown, without_secrets
 from minidw.errors import SettingsError
 from minidw.settings import Settings
 
@@ -64,12 +64,8 @@ def create_engine(settings: Settings | None = None, *, create: bool = True) -> E
         server = cluster.start(settings.home, create=create)
         url = server.url
     url = checked("the URL", url.set(drivername=DRIVER) if url.drivername == "postgresql" else url)
-    try:
-        engine = sqlalchemy.create_engine(
-            shown(url), isolation_level="READ COMMITTED", connect_args=connect_arguments(url)
-        )
-    except ArgumentError:
-        raise SettingsError("the database's URL names its hosts in two ways at once") from None
+    arguments = connect_arguments(url)
+    engine = sqlalchemy.create_engine(shown(url), isolation_level="READ COMMITTED", connect_args=arguments)
     _keep_secrets(engine, url)
     _keep_to_its_process(engine)
     if server is not None:
@@ -113,28 +109,28 @@ def _keep_to_its_process(engine: Engine) -> None:
 
 
 def connect_arguments(url: URL) -> dict[str, str]:
-    """What may not be shown of the URL, and what it leaves open, so that no PG* variable decides it.
+    """What a connection is made with: the URL, and what it leaves open, so that no PG* variable decides it.
 
     Where the host is not this machine, TLS with a verified certificate is the default.
     """
-    query = url.query
-    hosts = query.get("host", url.host or "")
-    user = url.username or str(query.get("user") or _own_name())
-    local = all(map(_is_local, hosts.split(",") if isinstance(hosts, str) else hosts))
+    try:
+        _, translated = url.set(drivername=DRIVER).get_dialect()().create_connect_args(url)
+    except (ArgumentError, ValueError):
+        raise SettingsError("the URL of the database names several hosts in a way that is none") from None
+    given = {name: str(value) for name, value in translated.items()}
+    user = given.get("user") or _own_name()
     defaults = {
-        "host": url.host or "",
+        "host": "",
         "hostaddr": "",
-        "port": str(url.port or 5432),
+        "port": "5432",
         "user": user,
-        "dbname": url.database or user,
-        "sslmode": "prefer" if local else "verify-full",
+        "dbname": user,
+        "sslmode": "prefer" if all(map(_is_local, given.get("host", "").split(","))) else "verify-full",
         "target_session_attrs": "any",
-        "client_encoding": "utf8",
         "application_name": "minidw",
     }
-    options = f"{query.get('options', '')} -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO,YMD"
-    given = {name: value for name, value in defaults.items() if name not in query}
-    return given | hidden(url) | {"options": options}
+    options = f"{given.get('options', '')} -c search_path=pg_catalog -c timezone=UTC -c datestyle=ISO,YMD"
+    return defaults | given | {"client_encoding": "utf8", "options": options}
 
 
 def _own_name() -> str:

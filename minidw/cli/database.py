@@ -113,7 +113,9 @@ def url(arguments: argparse.Namespace, output: Output) -> int:
 
 def psql(arguments: argparse.Namespace, output: Output) -> int:
     """Open psql on the database of the settings; returns its exit code."""
-    from minidw.address import hidden, shown
+    from sqlalchemy import URL
+
+    from minidw.address import HARMLESS, hidden
     from minidw.embedded import find_binaries
     from minidw.engine import connect_arguments, create_engine
     from minidw.errors import SettingsError
@@ -126,13 +128,12 @@ def psql(arguments: argparse.Namespace, output: Output) -> int:
     # In the environment, where only its owner can read it, not among the arguments.
     secrets = hidden(url)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    environment |= {
-        "PGSSLMODE": connect_arguments(url).get("sslmode", ""),
-        "PGPASSWORD": secrets.pop("password", ""),
-        "PGOPTIONS": secrets.pop("options", ""),
-    }
+    environment |= {"PGPASSWORD": secrets.pop("password", ""), "PGOPTIONS": secrets.pop("options", "")}
     if secrets:
         raise SettingsError("the URL has options that may not be seen, and psql takes them as arguments only")
-    target = shown(url).set(drivername="postgresql")
+    # The encoding is that of the terminal.
+    names = HARMLESS - {"client_encoding"}
+    query = {name: value for name, value in connect_arguments(url).items() if name in names and value}
+    target = URL.create("postgresql", query=query)
     words: Sequence[str] = (target.render_as_string(), *arguments.arguments)
     return subprocess.call([program or str(find_binaries() / "psql"), "--dbname", *words], env=environment)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import URL, make_url
 
 import minidw
-from minidw import DatabaseError, Settings
+from minidw import DatabaseError, Settings, SettingsError
 from minidw.engine import connect_arguments
 
 
@@ -76,13 +76,35 @@ def test_variables_of_libpq_do_not_change_what_a_run_does(
         ("postgresql://ada@localhost/shop", "prefer"),
         ("postgresql://ada@127.0.0.2/shop", "prefer"),
         ("postgresql://ada@[::1]/shop", "prefer"),
-        ("postgresql://ada@db.example/shop?sslmode=require", None),
+        ("postgresql://ada@db.example/shop?sslmode=require", "require"),
     ],
 )
 def test_tls_is_verified_unless_the_host_is_this_machine_or_the_url_says_otherwise(
-    url: str, sslmode: str | None
+    url: str, sslmode: str
 ) -> None:
-    assert connect_arguments(make_url(url)).get("sslmode") == sslmode
+    assert connect_arguments(make_url(url))["sslmode"] == sslmode
+
+
+def test_several_hosts_keep_their_ports() -> None:
+    several = connect_arguments(make_url("postgresql://ada@/shop?host=localhost:1&host=db.example:2"))
+    assert (several["host"], several["port"]) == ("localhost,db.example", "1,2")
+    with pytest.raises(SettingsError, match="names several hosts in a way that is none"):
+        connect_arguments(make_url("postgresql://ada@/shop?host=a&host=b&port=1,2,3"))
+
+
+def test_text_arrives_as_it_is_whatever_encoding_the_url_asks_for(
+    database: URL, feed: Callable[..., Path]
+) -> None:
+    path = feed("order_id | category\n1 | café")
+    latin = database.update_query_dict({"client_encoding": "latin1"})
+    # An engine of ours knows better, and one of the caller's own is told.
+    engine = minidw.create_engine(Settings(url=latin))
+    minidw.run(path, engine)
+    with engine.connect() as conn:
+        assert conn.scalar(sa.text("SELECT category FROM staging.orders_stg")) == "café"
+    engine.dispose()
+    with pytest.raises(DatabaseError, match="this connection speaks LATIN1; give minidw one with"):
+        minidw.run(path, sa.create_engine(latin, poolclass=sa.NullPool))
 
 
 def test_a_server_without_tls_is_refused_under_the_name_of_another_machine(database: URL) -> None:

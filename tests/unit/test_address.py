@@ -77,6 +77,8 @@ def test_a_database_in_a_few_words(text: str, words: str) -> None:
         (f"postgresql://ada:{CANARY}%00@db/shop", "a character of code 0"),
         (f"postgresql://ada:{CANARY}@db:99999/shop", "99999 is not a port"),
         (os.fsdecode(f"postgresql://ada:{CANARY}".encode() + b"\xff@db/shop"), "not UTF-8"),
+        (f"postgresql://ada@db/shop?host=postgresql://ada:{CANARY}%40db/shop", "there is more"),
+        (f"postgresql://db/password={CANARY}", "there is more"),
         (f"mysql://ada:{CANARY}@db/shop", "not to 'mysql'"),
         (f"ada:{CANARY}", "is not a URL"),
     ],
@@ -84,6 +86,22 @@ def test_a_database_in_a_few_words(text: str, words: str) -> None:
 def test_a_url_that_cannot_be_meant_is_refused_unseen(text: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message) as caught:
         read_address({"DATABASE_URL": text})
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("part", "value"),
+    [
+        ("HOST", f"postgresql://ada:{CANARY}@db/shop"),
+        ("HOST", f"ada:{CANARY}@db"),
+        ("DB", f"postgresql://ada:{CANARY}@db/shop"),
+        ("DB", f"dbname=shop password={CANARY}"),
+        ("USER", f"postgresql://ada:{CANARY}@db/shop"),
+    ],
+)
+def test_a_whole_url_is_not_a_part_of_one(part: str, value: str) -> None:
+    with pytest.raises(SettingsError, match="POSTGRES_") as caught:
+        read_address({f"POSTGRES_{part}": value})
     assert CANARY not in str(caught.value)
 
 
