@@ -34,7 +34,7 @@ def read_address(values: Mapping[str, str]) -> URL | None:
     Raises SettingsError, whose text repeats nothing that could be a password.
     """
     if text := values.get("DATABASE_URL", "").strip():
-        return checked("DATABASE_URL", _read_url(text))
+        return read_url("DATABASE_URL", text)
     given = {part: values.get(f"POSTGRES_{part}", "") for part in PARTS}
     if not any(given.values()):
         return None
@@ -53,7 +53,23 @@ def read_address(values: Mapping[str, str]) -> URL | None:
     )
     if "@" in parts["HOST"][1:]:
         raise SettingsError("POSTGRES_HOST is not the name of a host: it has an @")
-    return checked("POSTGRES_*", url)
+    return read_url("POSTGRES_*", url)
+
+
+def read_url(name: str, value: object) -> URL | None:
+    """A URL, or its text, as one of minidw's driver. Raises SettingsError, which repeats nothing secret."""
+    if value is None or value == "":
+        return None
+    url = _parsed(name, value) if isinstance(value, str) else value
+    if not isinstance(url, URL):
+        raise SettingsError(f"{name}: a URL is needed, not {type(value).__name__}")
+    if url.drivername.lower() not in ("postgres", "postgresql", DRIVER):
+        raise SettingsError(f"{name}: minidw speaks to PostgreSQL, not to {url.drivername!r}")
+    _check(name, url)
+    password = url.query.get("password")
+    if isinstance(password, str):
+        url = url.set(password=password).difference_update_query(["password"])
+    return url.set(drivername=DRIVER)
 
 
 def shown(url: URL) -> URL:
@@ -91,7 +107,18 @@ def without_secrets(text: str, url: URL) -> str:
     return text
 
 
-def checked(name: str, url: URL) -> URL:
+def _parsed(name: str, text: str) -> URL:
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        raise SettingsError(f"{name} is not a URL: postgresql://user:password@host:5432/name") from None
+    # In the wrong place, the rest of a password would be taken for a host, a name or an option.
+    if text.count("@") > 1 or "@" in f"{url.host}{url.database}":
+        raise SettingsError(f"{name} has more than one @: write that of a password as %40")
+    return url
+
+
+def _check(name: str, url: URL) -> None:
     """Refuse what the driver would choke on, before it repeats it."""
     if refused := NOT_OF_LIBPQ & url.query.keys():
         raise SettingsError(f"{name}: {min(refused)} is no option of a connection")
@@ -113,24 +140,6 @@ def checked(name: str, url: URL) -> URL:
         raise SettingsError(f"{name} is not UTF-8") from None
     if "\0" in text:
         raise SettingsError(f"{name} contains a character of code 0")
-    return url
-
-
-def _read_url(text: str) -> URL:
-    try:
-        url = make_url(text)
-    except (ArgumentError, ValueError):
-        raise SettingsError("DATABASE_URL is not a URL: postgresql://user:password@host:5432/name") from None
-    if url.drivername.lower() not in ("postgres", "postgresql", DRIVER):
-        raise SettingsError(f"DATABASE_URL: minidw speaks to PostgreSQL, not to {url.drivername!r}")
-    # In the wrong place, the rest of a password would be taken for a host, a name or an option.
-    if text.count("@") > 1 or "@" in f"{url.host}{url.database}":
-        raise SettingsError("DATABASE_URL has more than one @: write that of a password as %40")
-    url = url.set(drivername=DRIVER)
-    password = url.query.get("password")
-    if isinstance(password, str):
-        url = url.set(password=password).difference_update_query(["password"])
-    return url
 
 
 def _port(text: str) -> int:

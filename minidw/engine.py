@@ -13,7 +13,7 @@ from sqlalchemy import URL, Connection, Engine, event
 from sqlalchemy.exc import ArgumentError, DisconnectionError
 from sqlalchemy.orm import Session, scoped_session
 
-from minidw.address import DRIVER, checked, shown, without_secrets
+from minidw.address import DRIVER, shown, without_secrets
 from minidw.errors import SettingsError
 from minidw.settings import Settings
 
@@ -63,7 +63,6 @@ def create_engine(settings: Settings | None = None, *, create: bool = True) -> E
 
         server = cluster.start(settings.home, create=create)
         url = server.url
-    url = checked("the URL", url.set(drivername=DRIVER) if url.drivername == "postgresql" else url)
     arguments = connect_arguments(url)
     engine = sqlalchemy.create_engine(shown(url), isolation_level="READ COMMITTED", connect_args=arguments)
     _keep_secrets(engine, url)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import URL
 
-from minidw.address import read_address
+from minidw.address import read_address, read_url
 from minidw.environment import expanded, with_dotenv
 from minidw.errors import SettingsError
 from minidw.rulebook import RULES, Rules
@@ -57,28 +57,34 @@ class Settings(Rules):
         """
         values = with_dotenv() if environ is None else environ
 
-        rules: dict[str, Any] = {name: values.get(name.upper(), "").strip() or None for name in RULES}
-        return cls(
-            url=read_address(values),
-            home=_home(values.get("MINIDW_HOME", "").strip()),
-            max_reject_ratio=_ratio(values.get("MAX_REJECT_RATIO", "").strip() or str(cls.max_reject_ratio)),
-            **rules,
-        )
+        said = {name: values.get(name.upper(), "").strip() for name in (*RULES, "max_reject_ratio")}
+        given: dict[str, Any] = {name: text for name, text in said.items() if text}
+        return cls(url=read_address(values), home=_home(values.get("MINIDW_HOME", "").strip()), **given)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "url", read_url("url", self.url))
+        object.__setattr__(self, "home", _home(self.home))
+        object.__setattr__(self, "max_reject_ratio", _ratio(self.max_reject_ratio))
 
 
-def _home(text: str) -> Path | None:
-    """Where the embedded PostgreSQL is said to live, or None: nothing is said."""
+def _home(value: object) -> Path | None:
+    """Where the embedded PostgreSQL is said to live, seen from here, or None: nothing is said."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str | Path):
+        raise SettingsError(f"MINIDW_HOME: a path is needed, not {value!r}")
     try:
-        return expanded(text).absolute() if text else None
+        return (expanded(value) if isinstance(value, str) else value).absolute()
     except FileNotFoundError:
-        raise SettingsError(f"MINIDW_HOME: {text} is relative to a directory that is gone") from None
+        raise SettingsError(f"MINIDW_HOME: {value} is relative to a directory that is gone") from None
 
 
-def _ratio(text: str) -> Decimal:
+def _ratio(value: object) -> Decimal:
     try:
-        ratio = Decimal(text)
+        ratio = Decimal(str(value))
     except InvalidOperation:
         ratio = Decimal("NaN")
     if not (ratio.is_finite() and 0 <= ratio <= 1):
-        raise SettingsError(f"MAX_REJECT_RATIO: cannot understand {text!r}")
+        raise SettingsError(f"MAX_REJECT_RATIO: cannot understand {value!r}")
     return ratio

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import make_url
 
 from minidw.errors import SettingsError
 from minidw.settings import Settings
@@ -191,3 +192,30 @@ def test_a_mistake_names_its_variable(environment: dict[str, str], message: str)
 
 def test_a_password_is_not_in_the_repr() -> None:
     assert "canary" not in repr(Settings.from_env({"DATABASE_URL": "postgresql://ada:canary@db/shop"}))
+
+
+def test_values_may_be_given_as_they_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {"url": "postgres://ada:x@db/shop", "home": "dw", "max_reject_ratio": 0.5}
+    settings = Settings(**given)
+    assert str(settings.url) == "postgresql+psycopg2://ada:***@db/shop"
+    # A place is seen from where it was named.
+    monkeypatch.chdir("/")
+    assert (settings.home, settings.max_reject_ratio) == (tmp_path / "dw", Decimal("0.5"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"url": "nonsense canary"}, "url is not a URL"),
+        ({"url": make_url("postgresql+asyncpg://ada:canary@db/shop")}, "not to 'postgresql\\+asyncpg'"),
+        ({"url": make_url("postgresql://db/shop?password=canary&password=x")}, "url gives an option twice"),
+        ({"url": 5}, "url: a URL is needed, not int"),
+        ({"home": 5}, "MINIDW_HOME: a path is needed, not 5"),
+        ({"max_reject_ratio": 5}, "MAX_REJECT_RATIO: cannot understand 5"),
+        ({"max_reject_ratio": None}, "MAX_REJECT_RATIO: cannot understand None"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_one_line(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as caught:
+        Settings(**given)
+    assert "canary" not in str(caught.value)
