@@ -6,7 +6,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any, cast
 
-from sqlalchemy import BigInteger, Date, DateTime, Integer, MetaData, Numeric, Table, Text, func
+from sqlalchemy import BigInteger, Date, DateTime, Integer, MetaData, Numeric, Table, Text, func, inspection
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, mapped_column
 
@@ -33,7 +33,8 @@ Json = Annotated[dict[str, Any], mapped_column(JSONB)]
 
 class Documented:
     """A class docstring is the documentation of its table: the first sentences say what a row is,
-    and each ``name: text`` line describes a column. Both become comments in the database.
+    and each ``name: text`` line describes a column. Both become comments in the database. An ``Example:``
+    comes last and does not.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -41,9 +42,25 @@ class Documented:
         if "__table__" in cls.__dict__:
             comment_from_docstrings(cls, cast("Table", cls.__dict__["__table__"]))
 
+    def __repr__(self) -> str:
+        """The key of the row, without asking the database for it."""
+        state: Any = inspection.inspect(self)
+        names = [state.mapper.get_property_by_column(column).key for column in state.mapper.primary_key]
+        values = state.identity or [state.dict.get(name) for name in names]
+        key = ", ".join(f"{name}={value!r}" for name, value in zip(names, values, strict=True))
+        return f"{type(self).__name__}({key})"
+
 
 class Base(Documented, DeclarativeBase):
-    """Base of every table but the marts, which have a base of their own on the same metadata."""
+    """Base of every table but the marts, which have a base of their own on the same metadata.
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.scalars(select(minidw.OrderLine).filter_by(customer_id="bob")).all()
+        [OrderLine(order_id='1002', line_number=1)]
+        >>> "staging.orders_stg" in minidw.Base.metadata.tables
+        True
+    """
 
     metadata = MetaData(naming_convention=naming_convention)
 
@@ -56,5 +73,5 @@ def comment_from_docstrings(cls: type, table: Table) -> None:
             if name in table.columns:
                 table.columns[name].comment = " ".join(description.split())
         if owner is cls:
-            grain = re.split(r"\n(?=\w+: )", text)[0]
+            grain = re.split(r"\n(?=\w+:\s)", text)[0]
             table.comment = " ".join(grain.split()) or None

@@ -48,6 +48,11 @@ class Batch(Base):
     superseded: rows replaced by a later row of the same order line in the same file
     rejected: rows set aside: malformed lines, and those with reasons in staging.orders_rejected
     malformed: structurally broken lines set aside in raw.lines_malformed
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.execute(select(minidw.Batch.file_name, minidw.Batch.rejected)).all()
+        [('orders.csv', 1)]
     """
 
     __tablename__ = "batches"
@@ -112,6 +117,11 @@ class RuleVersion(Base):
         asked for, before where it is what held before the warehouse kept its rules
     set_at: when
     set_by: the account of the database that did it
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.scalar(select(minidw.RuleVersion.value).filter_by(name="REVENUE_STATUSES"))
+        'pending,shipped,delivered'
     """
 
     __tablename__ = "rules"
@@ -145,6 +155,11 @@ class Run(Base):
     finished_at: when it was about to commit, or had failed
     failure: the error, one line; null where it succeeded
     seconds: time per step, seconds
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.execute(select(minidw.Run.command, minidw.Run.failure)).all()
+        [('run', None)]
     """
 
     __tablename__ = "runs"
@@ -169,6 +184,11 @@ class CheckResult(Base):
     severity: error (a run with offending rows is rolled back) or warning
     offending: number of offending rows
     samples: up to five of them
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.scalars(select(minidw.CheckResult.name).where(minidw.CheckResult.offending > 0)).all()
+        []
     """
 
     __tablename__ = "check_results"
@@ -193,6 +213,11 @@ class MartBuild(Base):
     built_at: when
     method: full or incremental
     reason: why that method
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.execute(select(minidw.MartBuild.mart, minidw.MartBuild.reason).limit(1)).all()
+        [('daily_revenue', 'never built')]
     """
 
     __tablename__ = "builds"

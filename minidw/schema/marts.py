@@ -17,6 +17,11 @@ class DailyRevenue(Mart):
     order_date: day of the orders, in the zone TIME_ZONE
     revenue: sum of total_amount
     order_lines: number of order lines
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.DailyRevenue, date(2024, 5, 1)).revenue
+        Decimal('191.0000')
     """
 
     __tablename__ = "daily_revenue"
@@ -34,6 +39,11 @@ class CustomerLtv(Mart):
     order_lines: number of order lines
     first_order_at: time of the first order, UTC
     last_order_at: time of the last order, UTC
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.CustomerLtv, "ada").last_order_at
+        datetime.datetime(2024, 5, 2, 9, 30)
     """
 
     __tablename__ = "customer_ltv"
@@ -54,6 +64,11 @@ class ProductRevenue(Mart):
     total_quantity: units sold
     order_lines: number of order lines
     avg_order_value: revenue per order line, to four decimals
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.ProductRevenue, ("chair", "books")).total_quantity
+        3
     """
 
     __tablename__ = "product_revenue"
@@ -72,6 +87,11 @@ class CustomerSegments(Mart):
     customer_id: customer
     lifetime_value: that of mart.customer_ltv
     segment: VIP, High, Medium or Low
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.CustomerSegments, "bob").segment
+        'Low'
     """
 
     __tablename__ = "customer_segments"
@@ -93,6 +113,10 @@ def all_marts() -> tuple[type[Mart], ...]:
     """Every mart, the user's own among them, in the order of declaration: a mart comes after its source.
 
     Raises DeclarationError or SettingsError where the module of the user's own cannot be imported.
+
+    Example:
+        >>> [mart.__tablename__ for mart in minidw.all_marts()]
+        ['daily_revenue', 'customer_ltv', 'product_revenue', 'customer_segments']
     """
     load_own()
     return tuple(table.info["mart"] for table in Mart.metadata.tables.values() if "mart" in table.info)

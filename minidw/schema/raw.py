@@ -43,6 +43,11 @@ class OrderLanded(FeedColumns, Base):
     Unlogged and replaced at each load; raw.orders_all keeps every batch.
 
     source_row: position in the file; 1 is the first row after the header
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.scalars(select(minidw.OrderLanded.price).order_by(minidw.OrderLanded.source_row)).all()
+        ['40.00', '75.50', '75.50', '40.00', '40,00']
     """
 
     __tablename__ = "orders_raw"
@@ -61,6 +66,11 @@ class OrderDelivered(FeedColumns, Base):
     batch_id: the file it came in
     source_row: position in the file; 1 is the first row after the header
     load_date: day of the load, UTC
+
+    Example:
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.scalar(select(minidw.OrderDelivered.price).filter_by(batch_id=1, source_row=5))
+        '40,00'
     """
 
     __tablename__ = "orders_all"
@@ -92,6 +102,13 @@ class LineMalformed(Base):
     line: physical line of the file; 1 is the header
     code: what is wrong with it, such as COLUMN_COUNT
     text: the line as delivered; NUL and undecodable bytes as \\xNN
+
+    Example:
+        >>> lenient = minidw.Settings(url=minidw.Settings.from_env().url, max_reject_ratio=Decimal(1))
+        >>> result = minidw.run("broken.csv", format=minidw.Format(skip_malformed=True), settings=lenient)
+        >>> with minidw.create_engine().connect() as conn:
+        ...     conn.execute(select(minidw.LineMalformed.line, minidw.LineMalformed.code)).all()
+        [(3, 'UNTERMINATED_QUOTE')]
     """
 
     __tablename__ = "lines_malformed"

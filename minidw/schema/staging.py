@@ -45,7 +45,13 @@ class OrderLineColumns:
 
 
 class OrderLine(OrderLineColumns, Base):
-    """The order lines that hold: of each, its newest valid delivery. One row per order line."""
+    """The order lines that hold: of each, its newest valid delivery. One row per order line.
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.OrderLine, ("1002", 1)).total_amount
+        Decimal('151.0000')
+    """
 
     __tablename__ = "orders_stg"
 
@@ -87,6 +93,11 @@ class OrderTotal(Base):
     order_lines: number of order lines
     quantity: units ordered, less those returned
     total_amount: sum of total_amount
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.OrderTotal, "shipped").order_lines
+        1
     """
 
     __tablename__ = "orders_totals"
@@ -105,6 +116,11 @@ class OrderRejected(Base):
     batch_id: the batch it came in
     source_row: its position in that batch's file
     reasons: every reason, as codes
+
+    Example:
+        >>> with Session(minidw.create_engine()) as session:
+        ...     session.get(minidw.OrderRejected, (1, 5)).reasons
+        ['BAD_NUMBER']
     """
 
     __tablename__ = "orders_rejected"
@@ -124,6 +140,16 @@ class OrderChange(OrderLineColumns, Base):
 
     stage: the stage that made it, counted since the marts were built
     change: +1 for an order line that appeared, -1 for one that ceased to hold
+
+    Example:
+        >>> loaded = minidw.load_raw("corrections.csv")
+        >>> staged = minidw.build_staging()
+        >>> with minidw.create_engine().connect() as conn:
+        ...     for change in conn.execute(select(minidw.OrderChange).order_by("order_id", "change")):
+        ...         print(change.order_id, change.price, change.change)
+        1003 75.5000 -1
+        1003 70.0000 1
+        1006 40.0000 1
     """
 
     __tablename__ = "orders_changes"

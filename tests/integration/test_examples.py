@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, select
+from sqlalchemy.orm import Mapped, Session
 
 import minidw
 from minidw import Settings
@@ -34,7 +35,16 @@ order_id | order_timestamp     | customer_id | product_id | price | quantity | s
 1006     | 2024-05-04 08:00:00 | bob         | lamp       | 40.00 | 3        | pending
 """
 # What an example need not import.
-IMPORTED = {"minidw": minidw, "date": date, "Decimal": Decimal, "Path": Path, "select": select}
+IMPORTED = {
+    "minidw": minidw,
+    "date": date,
+    "datetime": datetime,
+    "Decimal": Decimal,
+    "Mapped": Mapped,
+    "Path": Path,
+    "Session": Session,
+    "select": select,
+}
 PUBLIC = {name: getattr(minidw, name) for name in minidw.MODULES}
 METHODS = {
     f"{name}.{method}": getattr(thing, method)
