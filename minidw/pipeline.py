@@ -35,8 +35,23 @@ RECONNECT_SECONDS = 5.0
 class Result:
     """What a command did, in one commit; the steps that it does not have are empty.
 
-    ``replayed`` is None unless earlier batches were judged again; ``rules`` are those of the warehouse that
-    were changed, and ``moved`` the revenue that ``set_rules`` moved by it; ``seconds`` is the time per step.
+    command: what was asked for, such as ``run``
+    file: name of the file that was given; None where there was none
+    replayed: what judging earlier batches again made of staging; None where they were not
+    staged: each batch that was staged, with its rows by fate
+    built: each mart, and how it was brought up to date
+    checked: each check, and what it found
+    unloaded: each batch that was taken back
+    rules: each rule that was changed
+    moved: the revenue that ``set_rules`` moved by it
+    seconds: time per step, seconds
+
+    Example:
+        >>> result = minidw.run("corrections.csv")
+        >>> [step for step in result.seconds]
+        ['load', 'stage', 'build', 'check']
+        >>> result.built[0].mart, result.built[0].method
+        ('daily_revenue', 'incremental')
     """
 
     command: str
@@ -102,12 +117,40 @@ def run(
     """Bring a CSV file into the warehouse: load, stage, build and check in one commit.
 
     A file whose bytes are there already is skipped; whatever an earlier step left undone is done.
-    ``replace``: a batch to unload; the file takes its place in the order of deliveries, so that what
-    corrected it later still does.
-    ``accept_rules``: where the settings say otherwise than the rules of the warehouse, these change, and
-    everything that follows from them, in the same commit.
-    Raises BadFileError, CheckFailedError, SettingsError or DatabaseError; nothing is stored then, save the
-    ledger's note of the failure.
+
+    Args:
+        source: path of the file, ``-`` for standard input, or a file that was surveyed
+        bind: where to work; the transaction of a Connection or Session is joined and never committed;
+            nothing: what the settings say
+        format: how the file is to be read; a CSV that keeps to the contract by default
+        force: load it although its bytes are there already (False)
+        number_lines: the rows of an order are its lines: number them in file order (False)
+        replace: number of a batch to unload; the file takes its place in the order of deliveries, so that
+            what corrected it later still does. None by default
+        accept_rules: where the settings say otherwise than the rules of the warehouse, change these, and
+            everything that follows from them, in the same commit (False)
+        wait: where another runner holds the warehouse, wait for it (True)
+        progress: called with the number of bytes read since it was last called, while the file is loaded
+        settings: those of the environment by default
+
+    Returns:
+        What each step did; ``loaded.skipped`` says that the bytes were there already.
+
+    Raises:
+        BadFileError: the file is refused, or too many of its rows are
+        CheckFailedError: a check of severity ``error`` found rows
+        SettingsError: an argument or a setting is wrong, or says otherwise than the rules of the warehouse
+        WarehouseBusyError: another runner holds the warehouse, and ``wait`` is false
+        DatabaseError: the database cannot be used
+
+    Nothing of the file is stored then, save the ledger's note of the failure.
+
+    Example:
+        >>> staged = minidw.run("corrections.csv").staged[0]
+        >>> staged.inserted, staged.updated
+        (1, 1)
+        >>> minidw.run("corrections.csv").loaded.skipped
+        True
     """
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
@@ -138,7 +181,22 @@ def load_raw(
     progress: Progress | None = None,
     settings: Settings | None = None,
 ) -> Result:
-    """Load a CSV file into raw as one batch. Raises BadFileError or DatabaseError; nothing is stored then."""
+    """Load a CSV file into raw as one batch: the first step of ``run``, in a commit of its own.
+
+    Args:
+        source, bind, format, force, number_lines, wait, progress, settings: as in ``run``
+
+    Returns:
+        ``loaded``: the batch and the rows it has.
+
+    Raises:
+        BadFileError: the file is refused
+        SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> minidw.load_raw("corrections.csv").loaded.rows_read
+        2
+    """
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
 
@@ -152,9 +210,26 @@ def load_raw(
 def build_staging(
     bind: Bind = None, *, replay: bool = False, wait: bool = True, settings: Settings | None = None
 ) -> Result:
-    """Stage every batch that is not staged yet; ``replay`` judges the others again too.
+    """Stage every batch that is not staged yet: the second step of ``run``, in a commit of its own.
 
-    Raises BadFileError where too many rows of a batch are rejected.
+    Args:
+        bind, wait, settings: as in ``run``
+        replay: judge the batches that are staged already again as well (False); they are anyway where a rule
+            of theirs has changed
+
+    Returns:
+        ``staged``: each batch with its rows by fate; ``replayed``: what judging again changed.
+
+    Raises:
+        BadFileError: too many rows of a batch are rejected
+        SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> result = minidw.load_raw("corrections.csv")
+        >>> minidw.build_staging().staged[0].updated
+        1
+        >>> minidw.build_staging().staged
+        []
     """
     settings = settings or Settings.from_env()
 
@@ -168,7 +243,24 @@ def build_staging(
 def build_marts(
     bind: Bind = None, *, full: bool = False, wait: bool = True, settings: Settings | None = None
 ) -> Result:
-    """Bring the marts up to date with staging; ``full`` builds them from scratch."""
+    """Bring the marts up to date with staging: the third step of ``run``, in a commit of its own.
+
+    Args:
+        bind, wait, settings: as in ``run``
+        full: build them from scratch (False)
+
+    Returns:
+        ``built``: each mart, by which method it was built, and why.
+
+    Raises:
+        SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> [built.method for built in minidw.build_marts().built]
+        ['none', 'none', 'none', 'none']
+        >>> minidw.build_marts(full=True).built[0].reason
+        'asked for'
+    """
     settings = settings or Settings.from_env()
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
@@ -179,7 +271,21 @@ def build_marts(
 
 
 def run_checks(bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
-    """Execute the checks and keep their results. A failed one is in the result, not an exception."""
+    """Execute the checks on everything that is there, and keep their results.
+
+    Args:
+        bind, wait, settings: as in ``run``
+
+    Returns:
+        ``checked``: each check; one that failed is in the result, and no exception.
+
+    Raises:
+        SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> [check.name for check in minidw.run_checks().checked if check.failed]
+        []
+    """
     settings = settings or Settings.from_env()
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
@@ -194,9 +300,17 @@ def set_rules(
 ) -> Result:
     """Change rules of the warehouse, judge every batch by them, build and check, in one commit.
 
-    ``changes``: new values by the name of the setting; None for the default. What the settings say of the
-    rules is not looked at.
-    Raises SettingsError where there is no such rule or value, CheckFailedError or BadFileError as ``run``.
+    Args:
+        changes: new values by the name of the setting, as there or as a value of its type; None for the
+            default. What the settings say of the rules is not looked at
+        bind, wait, settings: as in ``run``
+
+    Returns:
+        ``rules``: each rule that is another now, before and after; and what the steps did.
+
+    Raises:
+        SettingsError: there is no such rule or value
+        BadFileError, CheckFailedError, WarehouseBusyError, DatabaseError: as in ``run``
 
     Example:
         >>> result = minidw.set_rules({"SEGMENT_VIP": 20000, "ORDER_DATE_MAX": None})
@@ -209,10 +323,25 @@ def set_rules(
 
 
 def prune(before: date, bind: Bind = None, *, wait: bool = True, settings: Settings | None = None) -> Result:
-    """Remove the raw rows of the batches that were loaded before a day (UTC) and have reached the marts.
+    """Remove the raw rows of old batches that have reached the marts.
 
     Staging, the marts and the ledger stay, and the same files are still recognised. What staging has of a
     pruned batch can no longer be compared with raw, nor judged again when a rule changes: it stands.
+
+    Args:
+        before: the batches that were loaded before this day, exclusive, UTC
+        bind, wait, settings: as in ``run``
+
+    Returns:
+        ``pruned``: the batches, and how many rows they had.
+
+    Raises:
+        SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> pruned = minidw.prune(date(2100, 1, 1)).pruned
+        >>> pruned.batch_ids, pruned.rows
+        ([1], 5)
     """
     settings = settings or Settings.from_env()
 
@@ -230,11 +359,22 @@ def unload(
 
     An earlier version of an order line comes back, the marts follow, and the ledger keeps the batch with the
     time it was unloaded. The same bytes can be loaded again. All of it is one commit, after the checks.
-    Raises SettingsError where there is no such batch, or it was pruned: nothing tells any more what it named.
+
+    Args:
+        batch_ids: the number of a batch, or several
+        bind, wait, settings: as in ``run``
+
+    Returns:
+        ``unloaded``: each batch, and the order lines that ceased and came back; and what the steps did.
+
+    Raises:
+        SettingsError: there is no such batch, or it was pruned: nothing tells any more what it named
+        CheckFailedError, WarehouseBusyError, DatabaseError: as in ``run``
 
     Example:
-        >>> [(batch.file, batch.ceased, batch.came_back) for batch in minidw.unload(3).unloaded]
-        [('march.csv', 120, 20)]
+        >>> corrected = minidw.run("corrections.csv")
+        >>> [(batch.file, batch.ceased, batch.came_back) for batch in minidw.unload(2).unloaded]
+        [('corrections.csv', 2, 1)]
     """
     settings = settings or Settings.from_env()
     chosen = [batch_ids] if isinstance(batch_ids, int) else list(batch_ids)
