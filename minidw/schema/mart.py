@@ -17,21 +17,31 @@ from minidw.schema.words import counts_as_revenue
 class Mart(Documented, DeclarativeBase):
     """Base of the marts: the table of a query over ``source``, limited by ``condition``.
 
-    ``source`` is the order lines, or another mart, of which the mart then has one row per row.
-    ``condition`` takes a row of the source; by default the order lines that count as revenue, and every
-    row of a mart. A whole number is BIGINT, a ``Decimal`` has four decimals. Raises DeclarationError
-    where what is declared could not be computed exactly.
+    A class docstring says what one row is, and describes each column in a line ``name: text``; both become
+    comments in the database. A whole number is BIGINT, a ``Decimal`` has four decimals.
 
-    Example::
+    Attributes:
+        source: the order lines by default, or another mart, of which the mart then has one row per row
+        condition: from a row of the source to whether it counts; by default the order lines that count as
+            revenue, and every row of a mart. None: all
 
-        class DailyUnits(Mart):
-            \"\"\"Units sold per day. One row per day.\"\"\"
+    Raises:
+        DeclarationError: what is declared could not be computed exactly
 
-            __tablename__ = "daily_units"
-
-            day: Mapped[date] = key(lambda line: line.order_timestamp)
-            units: Mapped[int] = total(lambda line: line.quantity)
-            order_lines: Mapped[int] = count()
+    Example:
+        >>> class DailyUnits(minidw.Mart):
+        ...     \"\"\"Units sold per day. One row per day.
+        ...
+        ...     units: units sold
+        ...     \"\"\"
+        ...     __tablename__ = "daily_units"
+        ...     day: Mapped[date] = minidw.key(lambda line: line.order_timestamp)
+        ...     units: Mapped[int] = minidw.total(lambda line: line.quantity)
+        ...     order_lines: Mapped[int] = minidw.count()
+        >>> DailyUnits in minidw.all_marts()
+        True
+        >>> DailyUnits.__table__.c.units.comment
+        'units sold'
     """
 
     metadata = Base.metadata

@@ -42,7 +42,20 @@ class Ratio:
 
 
 def key(expression: Expression) -> MappedColumn[Any]:
-    """A column of the grain: the mart has one row per distinct key. It cannot be NULL."""
+    """A column that tells the rows of a mart apart: there is one row per distinct key.
+
+    Args:
+        expression: from an order line, or a row of another source, to the value; it must never be NULL
+
+    Example:
+        >>> class PerDay(minidw.Mart):
+        ...     "Order lines per day. One row per day."
+        ...     __tablename__ = "per_day"
+        ...     day: Mapped[date] = minidw.key(lambda line: line.order_timestamp)
+        ...     order_lines: Mapped[int] = minidw.count()
+        >>> PerDay.__table__.primary_key.columns.keys()
+        ['day']
+    """
     return mapped_column(primary_key=True, info={"measure": Measure(Role.KEY, expression)})
 
 
@@ -52,34 +65,115 @@ def total(expression: Expression) -> MappedColumn[Any]:
     The value of each order line is brought to the column's type before it is added, so the sum does not
     depend on what came together. NULL adds nothing: a key without any value has 0, or NULL where the
     column may be NULL.
+
+    Args:
+        expression: from an order line to the value to add
+
+    Example:
+        >>> class PerCustomer(minidw.Mart):
+        ...     "Units per customer. One row per customer."
+        ...     __tablename__ = "per_customer"
+        ...     customer_id: Mapped[str] = minidw.key(lambda line: line.customer_id)
+        ...     units: Mapped[int] = minidw.total(lambda line: line.quantity)
+        ...     net: Mapped[Decimal] = minidw.total(lambda line: line.total_amount / Decimal("1.19"))
+        ...     order_lines: Mapped[int] = minidw.count()
+        >>> PerCustomer.__table__.c.net.type
+        Numeric(precision=38, scale=4)
     """
     return mapped_column(info={"measure": Measure(Role.TOTAL, expression)})
 
 
 def count() -> MappedColumn[Any]:
-    """The number of order lines; a key whose count falls to zero loses its row."""
+    """The number of order lines; a key whose count falls to zero loses its row. Each mart has one.
+
+    Example:
+        >>> class PerStatus(minidw.Mart):
+        ...     "Order lines per status. One row per status."
+        ...     __tablename__ = "per_status"
+        ...     condition = None
+        ...     status: Mapped[str] = minidw.key(lambda line: line.status)
+        ...     order_lines: Mapped[int] = minidw.count()
+        >>> PerStatus.__table__.c.order_lines.type
+        BigInteger()
+    """
     return mapped_column(info={"measure": Measure(Role.COUNT)})
 
 
 def smallest(expression: Expression) -> MappedColumn[Any]:
-    """The minimum of an expression; aggregated again for keys that lost a row."""
+    """The minimum of an expression; aggregated again for keys that lost a row.
+
+    Args:
+        expression: from an order line to the value
+
+    Example:
+        >>> class Cheapest(minidw.Mart):
+        ...     "The lowest price of a product. One row per product."
+        ...     __tablename__ = "cheapest"
+        ...     product_id: Mapped[str] = minidw.key(lambda line: line.product_id)
+        ...     price: Mapped[Decimal] = minidw.smallest(lambda line: line.price)
+        ...     order_lines: Mapped[int] = minidw.count()
+        >>> Cheapest.__table__.fullname
+        'mart.cheapest'
+    """
     return mapped_column(info={"measure": Measure(Role.SMALLEST, expression)})
 
 
 def largest(expression: Expression) -> MappedColumn[Any]:
-    """The maximum of an expression; aggregated again for keys that lost a row."""
+    """The maximum of an expression; aggregated again for keys that lost a row.
+
+    Args:
+        expression: from an order line to the value
+
+    Example:
+        >>> class LastOrder(minidw.Mart):
+        ...     "The last order of a product. One row per product."
+        ...     __tablename__ = "last_order"
+        ...     product_id: Mapped[str] = minidw.key(lambda line: line.product_id)
+        ...     at: Mapped[datetime] = minidw.largest(lambda line: line.order_timestamp)
+        ...     order_lines: Mapped[int] = minidw.count()
+        >>> LastOrder.__table__.c.at.nullable
+        False
+    """
     return mapped_column(info={"measure": Measure(Role.LARGEST, expression)})
 
 
 def value(expression: Expression) -> MappedColumn[Any]:
-    """A column of a mart with one row per row of its source, computed from that row alone."""
+    """A column of a mart with one row per row of its source, computed from that row alone.
+
+    Args:
+        expression: from a row of the source, which is another mart, to the value
+
+    Example:
+        >>> class Loyal(minidw.Mart):
+        ...     "Who ordered more than once. One row per customer."
+        ...     __tablename__ = "loyal"
+        ...     source = minidw.CustomerLtv
+        ...     customer_id: Mapped[str] = minidw.key(lambda customer: customer.customer_id)
+        ...     is_loyal: Mapped[bool] = minidw.value(lambda customer: customer.order_lines > 1)
+        >>> Loyal.source
+        <class 'minidw.schema.marts.CustomerLtv'>
+    """
     return mapped_column(info={"measure": Measure(Role.VALUE, expression)})
 
 
 def ratio(numerator: str, denominator: str) -> MappedColumn[Any]:
     """One column of the mart over another, derived by the database itself.
 
-    NULL where the denominator is 0, so the column must allow NULL, unless the denominator is the count.
+    Args:
+        numerator: name of a column of the same mart
+        denominator: another; where it is 0 the ratio is NULL, so the column must allow NULL, unless the
+            denominator is the count, which is never 0
+
+    Example:
+        >>> class Basket(minidw.Mart):
+        ...     "Revenue per order line. One row per customer."
+        ...     __tablename__ = "basket"
+        ...     customer_id: Mapped[str] = minidw.key(lambda line: line.customer_id)
+        ...     revenue: Mapped[Decimal] = minidw.total(lambda line: line.total_amount)
+        ...     order_lines: Mapped[int] = minidw.count()
+        ...     per_line: Mapped[Decimal] = minidw.ratio("revenue", "order_lines")
+        >>> Basket.__table__.c.per_line.computed.persisted
+        True
     """
     # What the database divides is settled with the class, where the two columns are known.
     return mapped_column(Computed("NULL", persisted=True), info={"ratio": Ratio(numerator, denominator)})

@@ -7,7 +7,7 @@ directory, and the environment names the database.
 import doctest
 import inspect
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from sqlalchemy.orm import Mapped, Session
 
 import minidw
 from minidw import Settings
+from tests.support import own_marts
 from tests.support.feeds import write_feed
 from tests.support.servers import temporary_database
 from tests.support.texts import FILE, row
@@ -88,5 +89,6 @@ def surroundings(
 def test_an_example_gives_what_it_says(name: str) -> None:
     test = doctest.DocTest(EXAMPLES[name], dict(IMPORTED), name, None, 0, None)
     said: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    with own_marts.for_a_while():
+        doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
     assert not said, "".join(said)
