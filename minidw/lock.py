@@ -38,15 +38,26 @@ def hold(conn: Connection, *, wait: bool) -> None:
         )
 
 
+# Our lock among those of every database of the server.
+_LOCKS = (
+    "pg_catalog.pg_locks AS l JOIN pg_catalog.pg_stat_activity AS a USING (pid)"
+    " WHERE l.locktype = 'advisory' AND l.objsubid = 1"
+    " AND (l.classid::bigint << 32 | l.objid::bigint) = :key"
+    " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+)
+
+
+def number_waiting(conn: Connection) -> int:
+    """How many runners wait for the warehouse."""
+    waiting = sqlalchemy.text(f"SELECT count(*) FROM {_LOCKS} AND NOT l.granted")
+    return int(conn.execute(waiting, {"key": LOCK_KEY}).scalar_one())
+
+
 def holder(conn: Connection) -> str | None:
     """Who holds the warehouse now, in words; None where nobody does."""
     found = conn.execute(
         sqlalchemy.text(
-            "SELECT a.pid, a.usename, a.application_name, a.xact_start FROM pg_catalog.pg_locks AS l"
-            " JOIN pg_catalog.pg_stat_activity AS a USING (pid)"
-            " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-            " AND (l.classid::bigint << 32 | l.objid::bigint) = :key"
-            " AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database())"
+            f"SELECT a.pid, a.usename, a.application_name, a.xact_start FROM {_LOCKS} AND l.granted"
         ),
         {"key": LOCK_KEY},
     ).first()

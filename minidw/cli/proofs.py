@@ -2,7 +2,7 @@
 
 import argparse
 
-from minidw.cli.options import Commands, add, reporting
+from minidw.cli.options import Commands, add, reporting, whole_number
 from minidw.cli.output import Output
 
 
@@ -17,9 +17,17 @@ def add_verify(commands: Commands) -> None:
 def add_why(commands: Commands) -> None:
     """minidw why MART KEY..."""
     text = "the order lines, raw rows and files behind a row of a mart"
-    command = add(commands, "why", why, text, reporting(), only_reports=True)
+    examples = """
+        minidw why customer_ltv 42
+        minidw why product_revenue 85123A home --limit 5
+        minidw why daily_revenue 2025-11-28 --json
+    """
+    command = add(commands, "why", why, text, reporting(), only_reports=True, examples=examples)
     command.add_argument("mart", help="such as customer_ltv")
     command.add_argument("key", nargs="+", help="the row's key, one value per key column")
+    command.add_argument(
+        "--limit", type=whole_number, metavar="N", help="at most so many order lines (20; as JSON all)"
+    )
 
 
 def verify(arguments: argparse.Namespace, output: Output) -> int:
@@ -36,6 +44,9 @@ def why(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.reports import terminal
 
-    lines = minidw.why(arguments.mart, *arguments.key)
-    output.show({"lines": lines}, lambda console: terminal.print_lines(console, lines))
-    return 0 if lines else 1
+    limit = arguments.limit
+    if limit is None and not output.as_json:
+        limit = terminal.LONGEST_LIST
+    lines = minidw.why(arguments.mart, *arguments.key, limit=limit)
+    output.show(lines.as_dict(), lambda console: terminal.print_explanation(console, lines))
+    return 0 if lines.order_lines or lines.row else 1

@@ -2,32 +2,90 @@
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, cast, exists, literal, select, true
+from sqlalchemy import exists, select
 
 from minidw.database import reading
 from minidw.engine import Bind
-from minidw.errors import SettingsError
-from minidw.schema.ledger import Batch
+from minidw.errors import SettingsError, printable
 from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts
-from minidw.schema.raw import OrderDelivered
-from minidw.schema.staging import OrderLine
-from minidw.schema.vocabulary import FEED_COLUMNS, STAGED_COLUMNS
+from minidw.schema.staging import OrderChange
 from minidw.settings import Settings
 from minidw.steps.rules import rules_in_force
+from minidw.transforms import behind
 from minidw.transforms.constructs import Query
-from minidw.transforms.marts import query
-from minidw.transforms.values import is_derived, key_of_source, keys, value_of
+from minidw.transforms.values import keys
+
+Row = dict[str, Any]
+
+
+class Explanation(list[Row]):
+    """The order lines behind a row of a mart, and what they come to. It is the list of the lines.
+
+    mart: name of the mart's table
+    key: the row's key, by column
+    row: the row as the mart holds it; None where there is none
+    sums: what the order lines add up to, by column of the mart over order lines; None where there are none
+    agrees: whether the mart, and each that it derives from, holds what follows from the order lines
+    order_lines: how many order lines count towards it, also those beyond the limit
+    left_out: lines of the same key that do not count: status, order_lines, total_amount
+    changes_waiting: whether changes wait for a build, as which the marts are behind
+    """
+
+    def __init__(
+        self,
+        lines: list[Row],
+        *,
+        mart: str,
+        key: Row,
+        row: Row | None = None,
+        sums: Row | None = None,
+        agrees: bool = True,
+        order_lines: int = 0,
+        left_out: list[Row] | None = None,
+        changes_waiting: bool = False,
+    ) -> None:
+        super().__init__(lines)
+        self.mart, self.key, self.row, self.sums, self.agrees = mart, key, row, sums, agrees
+        self.order_lines, self.left_out, self.changes_waiting = order_lines, left_out or [], changes_waiting
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, ready for JSON."""
+        return vars(self) | {"lines": list(self)}
 
 
 def why(
-    mart: str | type[Mart], *key: object, bind: Bind = None, settings: Settings | None = None
-) -> list[dict[str, Any]]:
+    mart: str | type[Mart],
+    *key: object,
+    bind: Bind = None,
+    limit: int | None = None,
+    settings: Settings | None = None,
+) -> Explanation:
     """The order lines behind one row of a mart, each with the raw row and the file it came from.
 
-    ``key`` is the row's key, one value per key column: ``why("customer_ltv", "42")``. Empty where there is
-    no such row. Raises SettingsError for an unknown mart or a key of another length, and where the settings
-    say otherwise than the rules of the warehouse.
+    Args:
+        mart: the mart, by its class or the name of its table
+        key: the row's key, one value per key column, as text or as itself
+        bind: where to read; nothing: what the settings say
+        limit: at most so many order lines, the earliest; what they add up to is of all of them
+        settings: those of the environment by default
+
+    Returns:
+        The order lines, none where there is no such row, with the row itself, the sum that it must be, and
+        what is left out of it. A line has the columns of staging.orders_stg, ``file_name`` and ``loaded_at``
+        of its batch, and as ``raw_…`` what was delivered.
+
+    Raises:
+        SettingsError: there is no such mart, its key has another length, or the settings say otherwise than
+            the rules of the warehouse
+        DatabaseError: the warehouse cannot be read
+
+    Example:
+        >>> lines = minidw.why("customer_ltv", "eve")
+        >>> [(line["order_id"], line["total_amount"], line["raw_price"]) for line in lines]
+        []
+        >>> lines.left_out
+        [{'status': 'cancelled', 'order_lines': 1, 'total_amount': Decimal('40.0000')}]
     """
     settings = settings or Settings.from_env()
     named = next((m for m in all_marts() if mart in (m, m.__tablename__, f"mart.{m.__tablename__}")), None)
@@ -38,49 +96,41 @@ def why(
         raise SettingsError(
             f"{named.__tablename__} has the key {', '.join(keys(named))}: give {len(keys(named))} values"
         )
+    shown = {name: printable(str(value)) for name, value in zip(keys(named), key, strict=True)}
     if not all(_can_be_stored(str(value)) for value in key):
-        return []
-    with reading(bind, settings) as conn:
+        return Explanation([], mart=named.__tablename__, key=shown)
+    values = behind.key_values(named, key)
+    with reading(bind, settings, snapshot=True) as conn:
         rules = rules_in_force(conn, settings).rules
-        return [dict(row) for row in conn.execute(lines_behind(named, key), rules).mappings()]
+
+        def rows(statement: Query) -> list[Row]:
+            return [dict(row) for row in conn.execute(statement, rules).mappings()]
+
+        def one(statement: Query) -> Row | None:
+            return next(iter(rows(statement)), None)
+
+        chain = list(behind.chain(named, values))
+        held = [one(behind.held_row(*link)) for link in chain]
+        due = [one(behind.due_row(*link)) for link in chain]
+        return Explanation(
+            rows(behind.lines_behind(named, values, limit)),
+            mart=named.__tablename__,
+            key=shown,
+            row=held[0],
+            sums=due[-1],
+            agrees=all(map(_agree, held, due)),
+            order_lines=conn.execute(behind.number_behind(named, values), rules).scalar_one(),
+            left_out=rows(behind.left_out(named, values)),
+            changes_waiting=conn.execute(select(exists().select_from(OrderChange))).scalar_one(),
+        )
+
+
+def _agree(held: Row | None, due: Row | None) -> bool:
+    if held is None or due is None:
+        return held is due
+    return all(held[name] == value for name, value in due.items())
 
 
 def _can_be_stored(text: str) -> bool:
     """Whether PostgreSQL can hold the text: bytes of a command line that are no UTF-8 it cannot, nor NUL."""
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)
-
-
-def lines_behind(mart: type[Mart], key: tuple[object, ...]) -> Query:
-    """The order lines that count towards the row of the key, with their raw rows and batches."""
-    of_key: dict[str, ColumnElement[Any]] = {
-        name: cast(literal(str(value)), mart.__table__.c[name].type)
-        for name, value in zip(keys(mart), key, strict=True)
-    }
-    there: ColumnElement[bool] = true()
-    if is_derived(mart):
-        due = query(mart).subquery()
-        there = exists().where(*(due.c[name] == value for name, value in of_key.items()))
-    while issubclass(mart.source, Mart):
-        of_key = {theirs: of_key[ours] for ours, theirs in key_of_source(mart).items()}
-        mart = mart.source
-    statement = (
-        select(
-            *(getattr(OrderLine, name) for name in STAGED_COLUMNS),
-            Batch.file_name,
-            Batch.loaded_at,
-            *(getattr(OrderDelivered, name).label(f"raw_{name}") for name in FEED_COLUMNS),
-        )
-        .join_from(OrderLine, Batch, OrderLine.batch_id == Batch.batch_id)
-        .join(
-            OrderDelivered,
-            (OrderLine.batch_id == OrderDelivered.batch_id)
-            & (OrderLine.source_row == OrderDelivered.source_row),
-            isouter=True,
-        )
-        .order_by(OrderLine.order_timestamp, OrderLine.order_id, OrderLine.line_number)
-    )
-    if mart.condition is not None:
-        statement = statement.where(mart.condition(OrderLine))
-    return statement.where(
-        there, *(value_of(mart, name, OrderLine) == value for name, value in of_key.items())
-    )

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Connection, func, select
 
 from minidw.database import reading
 from minidw.engine import Bind
+from minidw.lock import holder, number_waiting
 from minidw.schema import (
     Batch,
     CustomerLtv,
@@ -17,6 +18,7 @@ from minidw.schema import (
     OrderChange,
     OrderTotal,
     ProductRevenue,
+    Run,
 )
 from minidw.schema.vocabulary import FATES
 from minidw.settings import Settings
@@ -114,8 +116,9 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
 
     Returns:
         ``batches``: the last ten with their rows by fate, newest first; ``marts``: how each was built last,
-        and why; ``waiting``: batches that are not staged yet and changes that are not built yet. A row is a
-        dict of column name and value.
+        and why; ``waiting``: batches that are not staged yet and changes that are not built yet;
+        ``failed runs``: the last ten, newest first; ``in use``: who holds the warehouse now, and how many
+        runners wait, no row where nobody does. A row is a dict of column name and value.
 
     Raises:
         DatabaseError: the warehouse cannot be read
@@ -145,14 +148,23 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
         .label("batches_to_stage"),
         select(func.count()).select_from(OrderChange).scalar_subquery().label("changes_to_build"),
     )
+    failed = (
+        select(Run.finished_at, Run.command, Run.file_name, Run.failure)
+        .where(Run.failure.is_not(None))
+        .order_by(Run.finished_at.desc())
+        .limit(10)
+    )
     builds = select(MartBuild.mart, MartBuild.built_at, MartBuild.method, MartBuild.reason).order_by(
         MartBuild.mart
     )
     with reading(bind, settings or Settings.from_env()) as conn:
+        by = holder(conn)
         return {
             "batches": _rows(conn, batches),
             "marts": _rows(conn, builds),
             "waiting": _rows(conn, waiting),
+            "failed runs": _rows(conn, failed),
+            "in use": [{"by": by, "waiting": number_waiting(conn)}] if by else [],
         }
 
 

@@ -19,7 +19,7 @@ _BETWEEN = " · "
 
 def print_text(console: Console, text: str, *, bold: bool = False) -> None:
     """A line: what of it would control the terminal is shown escaped."""
-    console.print(Text(printable(text), style="bold" if bold else ""), soft_wrap=True)
+    console.print(Text(printable(text), style="bold" if bold else ""))
 
 
 def print_rows(console: Console, rows: Rows, title: str | None = None) -> None:

@@ -2,17 +2,21 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import UTC
+from contextlib import suppress
+from datetime import UTC, datetime
+from decimal import Decimal, InvalidOperation
 from itertools import groupby
+from typing import Any
 
 from rich.console import Console
 
 from minidw.pipeline import Result
 from minidw.proofs.preview import Preview, RowChange
 from minidw.proofs.verify import Verified
+from minidw.proofs.why import Explanation, Row
 from minidw.reports.rejects import Reject
 from minidw.reports.tables import Rows, print_rows, print_text
-from minidw.reports.values import NOTHING, counted, texts
+from minidw.reports.values import NOTHING, counted, money, texts
 from minidw.schema.vocabulary import FATES
 from minidw.steps.check import Checked
 from minidw.steps.examples import shortened
@@ -188,20 +192,72 @@ def print_rules(console: Console, rules: Sequence[RuleInForce]) -> None:
             print_text(console, said)
 
 
-def print_lines(console: Console, lines: Rows) -> None:
-    """The order lines behind a row of a mart, each with its file and row, and what was delivered there."""
-    if not lines:
-        print_text(console, "no such row")
-        return
-    staged = ("order_id", "line_number", "order_timestamp", "customer_id", "product_id", "category", "price",
-              "quantity", "total_amount", "status", "batch_id", "file_name", "source_row")  # fmt: skip
-    print_rows(console, [{name: line[name] for name in staged} for line in lines], "order lines")
-    delivered = [
-        {"file": line["file_name"], "row": line["source_row"]}
-        | {name.removeprefix("raw_"): value for name, value in line.items() if name.startswith("raw_")}
-        for line in lines
-    ]
-    print_rows(console, delivered, "as delivered")
+def print_explanation(console: Console, lines: Explanation) -> None:
+    """A row of a mart, whether its order lines add up to it, these with their files, and what is left out."""
+    name = f"mart.{lines.mart} {', '.join(map(str, lines.key.values()))}"
+    if lines.row is None and not lines.order_lines:
+        print_text(console, f"{name}: no such row")
+    elif lines.row is None:
+        print_text(console, f"{name}: no such row yet")
+    else:
+        print_rows(console, [{k: v for k, v in lines.row.items() if k not in lines.key}], name)
+    if lines.order_lines or lines.row:
+        print_text(console, _sum(lines))
+    shown = f", the first {len(lines):,}" if len(lines) < lines.order_lines else ""
+    print_rows(console, _lines(lines), f"{counted(lines.order_lines, 'order line')}{shown}")
+    if lines.left_out:
+        statuses = ", ".join(
+            f"{counted(row['order_lines'], 'order line')} {row['status']} ({money(row['total_amount'])})"
+            for row in lines.left_out
+        )
+        print_text(console, f"left out, as they do not count towards this mart: {statuses}")
+
+
+def _sum(lines: Explanation) -> str:
+    if lines.agrees:
+        return (
+            f"✓ {counted(lines.order_lines, 'order line')} add up to it"
+            if lines.order_lines != 1
+            else ("✓ 1 order line adds up to it")
+        )
+    sums = {name: value for name, value in (lines.sums or {}).items() if name not in lines.key}
+    is_ = ", ".join(f"{name} {texts(name, [value])[0]}" for name, value in sums.items()) or "nothing"
+    why = "changes wait: minidw build" if lines.changes_waiting else "minidw verify shows every difference"
+    return f"✗ the order lines add up to {is_}; {why}"
+
+
+def _lines(lines: Explanation) -> list[Row]:
+    """Each line as it is staged; of what was delivered, that which staging changed."""
+    names = ("order_id", "line_number", "order_timestamp", "customer_id", "product_id", "category", "price",
+             "quantity", "total_amount", "status")  # fmt: skip
+    found = []
+    for line in lines:
+        delivered = [
+            f"{name} '{shortened(line[f'raw_{name}'])}'"
+            for name in names
+            if line.get(f"raw_{name}") and not _says(line[f"raw_{name}"], line[name])
+        ]
+        found.append(
+            {name: line[name] for name in names if name not in lines.key}
+            | {"file": line["file_name"], "row": line["source_row"]}
+            | {"delivered as": ", ".join(delivered) or None}
+        )
+    return _without_empty_columns(found, "delivered as")
+
+
+def _says(delivered: str, value: Any) -> bool:
+    """Whether a delivered text is the value, as it stands or in another usual spelling."""
+    if isinstance(value, Decimal | int):
+        with suppress(InvalidOperation):
+            return Decimal(delivered) == value
+    if isinstance(value, datetime):
+        return delivered.replace("T", " ") in (str(value), str(value).removesuffix(" 00:00:00"))
+    return delivered == str(value)
+
+
+def _without_empty_columns(rows: list[Row], *names: str) -> list[Row]:
+    empty = {name for name in names if all(row[name] is None for row in rows)}
+    return [{name: value for name, value in row.items() if name not in empty} for row in rows]
 
 
 def print_rejects(console: Console, rejects: Sequence[Reject], total: int) -> None:
@@ -248,12 +304,30 @@ def print_report(console: Console, tables: Mapping[str, Rows], *, longest: int |
 
 
 def print_status(console: Console, tables: Mapping[str, Rows]) -> None:
-    """The state of the warehouse."""
-    if not tables["batches"]:
+    """The state of the warehouse; times are UTC."""
+    if not any(tables[title] for title in ("batches", "failed runs", "in use")):
         print_text(console, f"the warehouse is empty: {TO_BEGIN}")
         return
-    for title, rows in tables.items():
-        print_rows(console, rows, title)
+    batches = [
+        {
+            "batch": row["batch_id"],
+            "file": row["file_name"],
+            "loaded": row["loaded_at"],
+            "rows": row["rows_read"],
+        }
+        | {fate: row[fate] for fate in FATES}
+        for row in tables["batches"]
+    ]
+    print_rows(console, batches, "batches")
+    for title in ("failed runs", "marts"):
+        print_rows(console, tables[title], title)
+    (waiting,) = tables["waiting"]
+    if waiting["batches_to_stage"]:
+        print_text(console, f"{counted(waiting['batches_to_stage'], 'batch')} to stage: minidw stage")
+    if waiting["changes_to_build"]:
+        print_text(console, f"{counted(waiting['changes_to_build'], 'change')} to build: minidw build")
+    for row in tables["in use"]:
+        print_text(console, f"in use by {row['by']}; {counted(row['waiting'], 'runner')} waiting")
 
 
 def _loaded(loaded: Loaded) -> str:

@@ -16,6 +16,7 @@ def cli(
     """The command line on a migrated database of the test's own. A fault of minidw is a traceback here."""
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
     monkeypatch.setenv("MINIDW_DEBUG", "1")
+    monkeypatch.delenv("COLUMNS", raising=False)
 
     def call(*arguments: str) -> Outcome:
         capfd.readouterr()
