@@ -10,6 +10,7 @@ branch_labels = None
 depends_on = None
 
 OF_LINES = ("orders_stg", "orders_changes")
+PRODUCT = "ck_orders_changes_total_amount_is_the_product"
 COMMENTS = {  # table, column: after, before
     **{
         (table, column): comments
@@ -66,8 +67,9 @@ def upgrade() -> None:
         ),
         schema="raw",
     )
+    op.execute("ALTER TABLE staging.orders_stg ALTER COLUMN total_amount DROP EXPRESSION")
+    op.drop_constraint(op.f(PRODUCT), "orders_changes", schema="staging", type_="check")
     for table in OF_LINES:
-        op.execute(f"ALTER TABLE staging.{table} ALTER COLUMN total_amount DROP EXPRESSION")
         op.add_column(
             table,
             sa.Column(
@@ -98,18 +100,22 @@ def downgrade() -> None:
     replace(AFTER, BEFORE)
     for table in OF_LINES:
         op.drop_column(table, "discount", schema="staging")
-        op.drop_column(table, "total_amount", schema="staging")
-        op.add_column(
-            table,
-            sa.Column(
-                "total_amount",
-                sa.Numeric(precision=38, scale=4),
-                sa.Computed("price * quantity", persisted=True),
-                nullable=False,
-                comment="price * quantity",
-            ),
-            schema="staging",
-        )
+    op.drop_column("orders_stg", "total_amount", schema="staging")
+    op.add_column(
+        "orders_stg",
+        sa.Column(
+            "total_amount",
+            sa.Numeric(precision=38, scale=4),
+            sa.Computed("price * quantity", persisted=True),
+            nullable=False,
+            comment="price * quantity",
+        ),
+        schema="staging",
+    )
+    op.execute("UPDATE staging.orders_changes SET total_amount = price * quantity")
+    op.create_check_constraint(
+        op.f(PRODUCT), "orders_changes", "total_amount = price * quantity", schema="staging"
+    )
     op.drop_column("batches", "feed", schema="raw")
 
 

@@ -143,8 +143,7 @@ def insert_appeared() -> Insert:
 def change_of(lines: FromClause, sign: int) -> Query:
     """The rows of a table as changes of this stage."""
     columns = (lines.c[name] for name in STAGED_COLUMNS)
-    amount = (lines.c.price * lines.c.quantity).label("total_amount")
-    return select(this_stage.label("stage"), *columns, amount, literal(sign).label("change"))
+    return select(this_stage.label("stage"), *columns, literal(sign).label("change"))
 
 
 def delete_vanished() -> Delete:
