@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from minidw.pipeline import run_checks as run_checks
     from minidw.pipeline import set_rules as set_rules
     from minidw.pipeline import unload as unload
+    from minidw.proofs.history import history as history
     from minidw.proofs.preview import MartPreview as MartPreview
     from minidw.proofs.preview import Preview as Preview
     from minidw.proofs.preview import RowChange as RowChange
@@ -154,6 +155,7 @@ MODULES = {
     "create_engine": "engine",
     "downgrade": "migrate",
     "generate_orders": "generate",
+    "history": "proofs.history",
     "key": "schema.words",
     "largest": "schema.words",
     "load_raw": "pipeline",

@@ -36,6 +36,7 @@ COMMANDS = (
     steps.add_unload,
     proofs.add_verify,
     proofs.add_why,
+    proofs.add_history,
     rejects.add_rejects,
     rules.add_rules,
     reports.add_report,

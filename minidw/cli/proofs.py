@@ -1,4 +1,4 @@
-"""Commands that prove and explain: verify, why."""
+"""Commands that prove and explain: verify, why, history."""
 
 import argparse
 
@@ -28,6 +28,22 @@ def add_why(commands: Commands) -> None:
     command.add_argument(
         "--limit", type=whole_number, metavar="N", help="at most so many order lines (20; as JSON all)"
     )
+
+
+def add_history(commands: Commands) -> None:
+    """minidw history ORDER_ID"""
+    text = "every delivery of an order, what became of each row, and what held when"
+    command = add(commands, "history", history, text, reporting(), only_reports=True)
+    command.add_argument("order_id", help="as it is staged")
+
+
+def history(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+    from minidw.reports import terminal
+
+    rows = minidw.history(arguments.order_id)
+    output.show({"deliveries": rows}, lambda console: terminal.print_history(console, rows))
+    return 0 if rows else 1
 
 
 def verify(arguments: argparse.Namespace, output: Output) -> int:

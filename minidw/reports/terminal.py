@@ -260,6 +260,20 @@ def _without_empty_columns(rows: list[Row], *names: str) -> list[Row]:
     return [{name: value for name, value in row.items() if name not in empty} for row in rows]
 
 
+def print_history(console: Console, deliveries: Rows) -> None:
+    """Every delivery of an order, and why a row of it was rejected."""
+    if not deliveries:
+        print_text(console, "no such order")
+        return
+    shown = ("batch_id", "file_name", "source_row", "line_number", "fate", "product_id", "price", "quantity",
+             "status", "total_amount", "held_from", "held_until")  # fmt: skip
+    print_rows(console, [{name: row[name] for name in shown} for row in deliveries])
+    for row in deliveries:
+        if row["reasons"]:
+            place = f"batch {row['batch_id']}, row {row['source_row']}"
+            print_text(console, f"{place} was rejected for {', '.join(row['reasons'])}")
+
+
 def print_rejects(console: Console, rejects: Sequence[Reject], total: int) -> None:
     """A line for each thing that is wrong with a row, and what is allowed instead."""
     if not rejects:
