@@ -31,9 +31,9 @@ def history(order_id: str, bind: Bind = None, *, settings: Settings | None = Non
 
     Returns:
         A row per delivered row: its batch, file and position, what it says, its ``fate`` (with the
-        ``reasons`` where it was rejected), and from when until when it held, by the time its batch was staged;
-        None where it never held, or still does. Of a pruned batch only what is staged is there; of one that
-        was unloaded, nothing. Empty where there is no such order.
+        ``reasons`` where it was rejected), and from when until when it held: by the time that its batch was
+        staged, None where it never held or still does. Of a pruned batch only what is staged is there; of
+        one that was unloaded, nothing. Empty where there is no such order.
 
     Raises:
         SettingsError: the settings say otherwise than the rules of the warehouse
