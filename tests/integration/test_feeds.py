@@ -1,0 +1,234 @@
+"""Real exports, each from its file to the right revenue in one command, and what a feed says to judging."""
+
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, select
+
+import minidw
+from minidw import (
+    BadFileError,
+    Batch,
+    DailyRevenue,
+    Format,
+    OrderLine,
+    OrderRejected,
+    Settings,
+    SettingsError,
+)
+from minidw.feed import named_feed
+from tests.support.terminal import Cli
+
+EXPORTS = Path(__file__).parents[1] / "data" / "exports"
+Lines = list[tuple[object, ...]]
+UTC_JAN_5 = datetime(2024, 1, 5, 15)
+
+# file, feed, rules, order lines (order, amount, status), rejects
+RIGHT: dict[str, tuple[str, Format, dict[str, str], Lines, list[str]]] = {
+    "shopify": (
+        "shopify.csv",
+        named_feed("shopify"),
+        {"currency": "USD"},
+        [("#1001", "40.00", "delivered"), ("#1001", "30.00", "delivered")],
+        ["OTHER_CURRENCY"],
+    ),
+    "shopify, blank statuses": (
+        "shopify_blankstatus.csv",
+        named_feed("shopify"),
+        {"currency": "USD"},
+        [("#1", "40", "delivered"), ("#1", "30", "delivered")]
+        + [(f"#{order}", "10", "delivered") for order in range(2, 12)],
+        [],
+    ),
+    "woocommerce": (
+        "woo.csv",
+        named_feed("woocommerce"),
+        {},
+        [("801", "40", "delivered"), ("801", "30", "delivered"), ("802", "20", "pending"), ("803", "20", "pending")],
+        [],
+    ),
+    "etsy": ("etsy.csv", named_feed("etsy"), {"currency": "USD"}, [("2328983501", "18.99", "delivered")], []),
+    "amazon": (
+        "amazon.txt",
+        named_feed("amazon"),
+        {"currency": "USD"},
+        [("113-1111111-1111111", "40", "shipped"), ("113-1111111-1111113", "20", "pending")],
+        ["NO_AMOUNT"],
+    ),
+    "superstore": (
+        "superstore.csv",
+        named_feed("superstore"),
+        {},
+        [("CA-2020-152156", "261.96", "delivered")],
+        [],
+    ),
+    "returns": (
+        "refunds.csv",
+        Format(returns="subtract"),
+        {},
+        [("5101", "300", "delivered"), ("5101", "-100", "returned")]
+        + [(order, "100", "delivered") for order in ("5102", "5103", "5104")],
+        ["UNKNOWN_STATUS"],
+    ),
+    "currency": (
+        "currency.csv",
+        Format(columns={"currency": "currency"}),
+        {"currency": "USD"},
+        [("5001", "100", "delivered")],
+        ["OTHER_CURRENCY"],
+    ),
+    "thousands": ("thousands.csv", Format(decimal="."), {}, [("4001", "1234.50", "delivered")], []),
+    "sep=": ("sep.csv", Format(), {}, [("4001", "20", "delivered")], []),
+    "preamble": ("preamble.csv", Format(skip_lines=3), {}, [("4001", "20", "delivered")], []),
+    "index of pandas": (
+        "pandasindex.csv",
+        Format(),
+        {},
+        [("4001", "20", "delivered"), ("4002", "20", "delivered")],
+        [],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_an_export_comes_to_the_right_amounts(conn: Connection, name: str) -> None:
+    file, feed, rules, lines, rejects = RIGHT[name]
+    settings = Settings(**rules)  # type: ignore[arg-type]
+
+    minidw.run(EXPORTS / file, conn, format=feed, settings=settings)
+
+    found = conn.execute(
+        select(OrderLine.order_id, OrderLine.total_amount, OrderLine.status).order_by(OrderLine.source_row)
+    )
+    assert [tuple(row) for row in found] == [
+        (order, Decimal(str(amount)), status) for order, amount, status in lines
+    ]
+    assert [
+        reason for (reasons,) in conn.execute(select(OrderRejected.reasons)) for reason in reasons
+    ] == rejects
+    # And judging it again gives the same, which verify sees as well
+    replayed = minidw.build_staging(conn, replay=True, settings=settings).replayed
+    assert replayed is not None
+    assert (replayed.appeared, replayed.ceased) == (0, 0)
+    assert minidw.verify(conn, settings=settings).differences == []
+
+
+def test_values_of_the_exports(conn: Connection) -> None:
+    settings = Settings(currency="USD")
+    for file, name in (
+        ("shopify.csv", "shopify"),
+        ("amazon.txt", "amazon"),
+        ("superstore.csv", "superstore"),
+    ):
+        minidw.run(EXPORTS / file, conn, format=named_feed(name), settings=settings)
+    line = OrderLine
+    found = {
+        (row.order_id, row.line_number): (row.order_timestamp, row.price, row.quantity, row.customer_id)
+        for row in conn.execute(
+            select(
+                line.order_id,
+                line.line_number,
+                line.order_timestamp,
+                line.price,
+                line.quantity,
+                line.customer_id,
+            )
+        )
+    }
+    assert found["#1001", 2] == (UTC_JAN_5, Decimal(30), 1, "ada@example.com")
+    assert found["113-1111111-1111111", 1] == (datetime(2024, 3, 10, 7, 30), 20, 2, "m1@marketplace.example")
+    assert found["113-1111111-1111113", 1][3] == "guest"
+    assert found["CA-2020-152156", 1] == (datetime(2020, 11, 8), Decimal("130.98"), 2, "CG-12520")
+
+
+def test_batches_of_several_feeds_are_judged_again_each_by_its_own(conn: Connection) -> None:
+    settings = Settings(currency="USD")
+    for file, feed, _, _, _ in RIGHT.values():
+        minidw.run(EXPORTS / file, conn, format=feed, settings=settings, force=True)
+    before = {tuple(row) for row in conn.execute(select(*OrderLine.__table__.c))}
+    replayed = minidw.build_staging(conn, replay=True, settings=settings).replayed
+    assert replayed is not None
+    assert replayed.batches == len(RIGHT)
+    assert {tuple(row) for row in conn.execute(select(*OrderLine.__table__.c))} == before
+    for sample in (None, 0.5):
+        assert minidw.verify(conn, sample=sample, settings=settings).differences == []
+    # And one of them can be taken back
+    minidw.unload(1, conn, settings=settings)
+    assert minidw.verify(conn, settings=settings).differences == []
+    assert conn.scalar(select(OrderLine.order_id).where(OrderLine.order_id == "#1001")) is None
+
+
+def test_the_warehouse_decides_the_day(conn: Connection) -> None:
+    minidw.run(EXPORTS / "tz.csv", conn, settings=Settings(time_zone="America/New_York"))
+    days = conn.execute(select(DailyRevenue.order_date, DailyRevenue.order_lines))
+    # A1 is at 23:30 in New York; the others name no offset and are UTC
+    assert {tuple(row) for row in days} == {(date(2024, 1, 5), 2), (date(2024, 3, 9), 1)}
+
+
+def test_a_status_that_cancels_an_order_of_before(conn: Connection) -> None:
+    minidw.run(EXPORTS / "ref1.csv", conn)
+    minidw.run(EXPORTS / "ref2.csv", conn, format=Format(status={"Refunded": "cancelled"}))
+    assert conn.scalar(select(DailyRevenue.revenue)) == 40
+
+
+def test_a_return_in_a_later_file_does_not_replace_what_was_sold(
+    conn: Connection, feed: Callable[..., Path]
+) -> None:
+    returns = Format(returns="subtract")
+    minidw.run(feed("order_id | price | quantity\n1 | 100 | 3"), conn, format=returns)
+    minidw.run(feed("order_id | price | quantity\n1 | 100 | -1"), conn, format=returns)
+    assert conn.scalar(select(DailyRevenue.revenue)) == 200
+
+
+def test_a_currency_needs_that_of_the_warehouse(conn: Connection) -> None:
+    with pytest.raises(SettingsError, match="CURRENCY=USD"):
+        minidw.run(EXPORTS / "currency.csv", conn, format=Format(columns={"currency": "currency"}))
+
+
+def test_a_file_of_rejects_alone_is_refused(conn: Connection) -> None:
+    with pytest.raises(BadFileError, match=r"TOO_MANY_REJECTS: .*OTHER_CURRENCY"):
+        minidw.run(EXPORTS / "etsy.csv", conn, format=named_feed("etsy"), settings=Settings(currency="EUR"))
+
+
+def test_the_ledger_keeps_the_feed_and_says_what_differs(conn: Connection) -> None:
+    minidw.run(EXPORTS / "thousands.csv", conn, format=Format(decimal="."))
+    assert conn.scalar(select(Batch.feed)) == {"values": {"decimal": "."}}
+    again = minidw.run(EXPORTS / "thousands.csv", conn, format=Format(decimal=","))
+    assert again.loaded.skipped
+    assert again.loaded.otherwise == ("values.decimal was ., now ,",)
+
+
+def test_every_key_can_be_said_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    path = tmp_path / "export.csv"
+    path.write_text(
+        "Exported today\n"
+        "Nr;Date;Time;Mail;Phone;SKU;Net;Qty;State;Off\n"
+        "1;31.1.2024;9:05 PM;;555;p1;1.234,50 €;2;Paid;0\n"
+        "1;;;;;p2;(20,00);1;;0\n"
+        "2;01.02.2024;;a@x.org;;p3;0,00;1;on hold;0\n"
+    )
+    code, out, err = cli(
+        "run", str(path), "--json", "--skip-lines", "1", "--delimiter", ";",
+        "--column", "order_id=Nr", "--column", "order_timestamp=Date", "--column", "customer_id=Mail",
+        "--column", "customer_id=Phone", "--set", "customer_id=guest", "--column", "product_id=SKU",
+        "--set", "category=misc", "--column", "price=Net", "--column", "quantity=Qty", "--column", "status=State",
+        "--column", "discount=Off", "--dates", "dmy", "--time-zone", "Europe/Berlin", "--decimal", ",",
+        "--price-is", "line", "--returns", "subtract", "--free", "--fill-down", "order_timestamp,status",
+        "--fill-down", "customer_id", "--status", "paid=delivered", "--status", "On hold=pending",
+        "--number-lines",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    (staged,) = json.loads(out)["results"][0]["staged"]
+    assert (staged["inserted"], staged["rejected"]) == (3, 0)
+
+
+def test_the_known_feeds_are_listed_and_shown(cli: Cli) -> None:
+    code, out, _ = cli("feeds")
+    assert code == 0
+    assert "shopify" in out
+    code, out, _ = cli("feeds", "show", "shopify")
+    assert (code, 'order_id = "Name"' in out) == (0, True)
