@@ -24,7 +24,7 @@ from minidw.feed import named_feed
 from tests.support.terminal import Cli
 
 EXPORTS = Path(__file__).parents[1] / "data" / "exports"
-Lines = list[tuple[object, ...]]
+Lines = list[tuple[str, str, str]]
 UTC_JAN_5 = datetime(2024, 1, 5, 15)
 
 # file, feed, rules, order lines (order, amount, status), rejects
