@@ -34,10 +34,23 @@ _CONSTRAINTS = """
 
 
 def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list[str]:
-    """Compare the database with the models; DatabaseError where a table of ours is otherwise than it must be.
+    """Compare the database with the models. Writes nothing and waits for nobody.
 
-    Returns what others have in our schemas, in plain words: minidw leaves it alone. Writes nothing and
-    waits for nobody.
+    Args:
+        bind: where to read; nothing: what the settings say
+        settings: those of the environment by default
+
+    Returns:
+        What others have in our schemas, in plain words: minidw leaves it alone.
+
+    Raises:
+        DatabaseError: a table of ours is otherwise than it must be
+
+    Example:
+        >>> with minidw.create_engine().begin() as conn:
+        ...     created = conn.exec_driver_sql("CREATE TABLE mart.notes (note text)")
+        >>> minidw.check_schema()
+        ["the table mart.notes is not minidw's"]
     """
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext

@@ -37,7 +37,19 @@ def upgrade(
     """Bring the schema to a revision, as ``alembic upgrade`` does; at ``head`` it looks, and locks nothing.
 
     Safe to call from several processes and threads at once; in a process one upgrade works at a time.
-    Raises DatabaseError, or WarehouseBusyError where ``wait`` is false and another runner is at work.
+
+    Args:
+        bind: where to work; nothing: what the settings say
+        revision: the revision (``head``)
+        wait: where another runner holds the warehouse, wait for it (True)
+        settings: those of the environment by default
+
+    Raises:
+        WarehouseBusyError: another runner holds the warehouse, and ``wait`` is false
+        DatabaseError: there is no such revision, or the account may not change the schema
+
+    Example:
+        >>> minidw.upgrade()
     """
     with _opened(bind, settings, create=True) as conn:
         if revision != "head" or current(conn) != heads():
@@ -49,8 +61,22 @@ def downgrade(
 ) -> None:
     """Take the schema back to a revision, as ``alembic downgrade`` does; at ``base`` nothing of ours is left.
 
-    What others made stays. Raises DatabaseError, naming it, where something of theirs depends on ours;
-    otherwise as ``upgrade`` does.
+    What others made stays.
+
+    Args:
+        bind: where to work; nothing: what the settings say
+        revision: the revision (``base``)
+        wait, settings: as in ``upgrade``
+
+    Raises:
+        WarehouseBusyError, DatabaseError: as in ``upgrade``; where something of others depends on ours, it is
+            named
+
+    Example:
+        >>> minidw.downgrade()
+        >>> minidw.upgrade()
+        >>> minidw.status()["batches"]
+        []
     """
     with _opened(bind, settings) as conn:
         _migrate(conn, "downgrade", revision, wait=wait)

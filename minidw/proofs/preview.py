@@ -36,7 +36,17 @@ from minidw.transforms.values import keys, measures, named
 
 @dataclass(frozen=True)
 class RowChange:
-    """A row that a mart would gain (no ``before``), lose (no ``after``), or hold with other values."""
+    """A row that a mart would gain, lose, or hold with other values.
+
+    key: the key of the row, by column
+    before: its other columns as they are; None where it would be gained
+    after: its other columns as they would be; None where it would be lost
+
+    Example:
+        >>> change = minidw.preview("corrections.csv").marts[0].rows[0]
+        >>> change.key, change.after["revenue"]
+        ({'order_date': datetime.date(2024, 5, 4)}, Decimal('120.0000'))
+    """
 
     key: dict[str, Any]
     before: dict[str, Any] | None
@@ -45,7 +55,17 @@ class RowChange:
 
 @dataclass(frozen=True)
 class MartPreview:
-    """How a mart would change: the rows it would gain, lose and change, and the largest of them."""
+    """How a mart would change.
+
+    mart: name of its table
+    gained, lost, changed: number of rows
+    rows: those of the largest change first
+
+    Example:
+        >>> daily = minidw.preview("corrections.csv").marts[0]
+        >>> daily.mart, daily.gained, daily.lost, daily.changed
+        ('daily_revenue', 1, 0, 1)
+    """
 
     mart: str
     gained: int
@@ -86,8 +106,24 @@ def preview(
 ) -> Preview:
     """Run a file and roll it back: what would it change? The database is left as it was.
 
-    ``rows``: at most so many rows per mart, those of the largest change first; all of them by default.
-    Raises what ``run`` raises.
+    Args:
+        source: the file, as in ``run``
+        bind: where to work; nothing: what the settings say
+        rows: at most so many rows per mart, those of the largest change first; all of them by default
+        format, force, number_lines, replace, accept_rules, wait, progress, settings: as in ``run``
+
+    Returns:
+        The result that the run would have, and what it would change in each mart.
+
+    Raises:
+        BadFileError, CheckFailedError, SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> seen = minidw.preview("corrections.csv")
+        >>> seen.result.staged[0].updated
+        1
+        >>> minidw.status()["batches"][0]["file_name"]
+        'orders.csv'
     """
     settings = settings or Settings.from_env()
     feed = surveyed(source, format)
@@ -119,7 +155,19 @@ def preview_unload(
 ) -> Preview:
     """Take batches back as ``unload`` does, and roll it back: what would that change?
 
-    ``rows`` as for ``preview``. Raises what ``unload`` raises.
+    Args:
+        batch_ids: the number of a batch, or several
+        bind, rows, wait, settings: as in ``preview``
+
+    Returns:
+        As in ``preview``.
+
+    Raises:
+        SettingsError, CheckFailedError, WarehouseBusyError, DatabaseError: as in ``unload``
+
+    Example:
+        >>> minidw.preview_unload(1).marts[0].lost
+        2
     """
     settings = settings or Settings.from_env()
     result = Result("preview")
@@ -141,7 +189,19 @@ def preview_rules(
 ) -> Preview:
     """Change rules as ``set_rules`` does, and roll it back: what would that change?
 
-    ``rows`` as for ``preview``. Raises what ``set_rules`` raises.
+    Args:
+        changes: new values by the name of the setting; None for the default
+        bind, rows, wait, settings: as in ``preview``
+
+    Returns:
+        As in ``preview``.
+
+    Raises:
+        SettingsError, BadFileError, CheckFailedError, WarehouseBusyError, DatabaseError: as in ``set_rules``
+
+    Example:
+        >>> minidw.preview_rules({"REVENUE_STATUSES": "delivered"}).marts[0].lost
+        1
     """
     settings = settings or Settings.from_env()
     wanted = wanted_rules(changes)

@@ -51,7 +51,18 @@ SAMPLES = 5
 
 @dataclass(frozen=True)
 class Checked:
-    """The outcome of a check: how many rows offend, and up to five of them."""
+    """The outcome of a check.
+
+    name: name of the check
+    severity: ``error``, which stops a run before its commit, or ``warning``
+    offending: number of offending rows
+    samples: up to five of them, as texts by column
+
+    Example:
+        >>> checked = minidw.run_checks().checked[0]
+        >>> checked.name, checked.severity, checked.offending, checked.failed
+        ('raw_has_rows', 'warning', 0, False)
+    """
 
     name: str
     severity: str

@@ -45,10 +45,19 @@ BAD_COPY_FILE_FORMAT = "22P04"
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a load did. ``skipped``: the same bytes are there already, as batch ``batch_id``.
+    """What a load did.
 
-    ``malformed`` of the ``rows_read`` were broken lines, set aside. ``otherwise``: what the batch that is
-    there declares otherwise than was asked for now; empty where it says the same.
+    batch_id: the batch; that of the same bytes where they are there already
+    file: name of the file
+    rows_read: rows of the file after the header, malformed lines among them
+    malformed: broken lines that were set aside
+    skipped: whether the same bytes were there already, so that nothing was loaded
+    otherwise: what the batch that is there declares otherwise than was asked for now
+
+    Example:
+        >>> loaded = minidw.run("orders.csv").loaded
+        >>> loaded.batch_id, loaded.skipped
+        (1, True)
     """
 
     batch_id: int

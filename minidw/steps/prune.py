@@ -12,7 +12,15 @@ from minidw.transforms.replay import has_rows
 
 @dataclass(frozen=True)
 class Pruned:
-    """The batches whose rows were removed from raw, and how many rows those were."""
+    """What was removed from raw.
+
+    batch_ids: the batches
+    rows: the rows that they had
+
+    Example:
+        >>> minidw.prune(date(2020, 1, 1)).pruned
+        Pruned(batch_ids=[], rows=0)
+    """
 
     batch_ids: list[int]
     rows: int

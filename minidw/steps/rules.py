@@ -57,7 +57,16 @@ class RuleInForce:
 
 @dataclass(frozen=True)
 class RuleChange:
-    """A rule that changed, its value before and after, and what the settings say otherwise (``said``)."""
+    """A rule that changed.
+
+    name: the setting of the same name
+    before, after: its value, as it is written
+    said: what the settings say otherwise; None where they do not
+
+    Example:
+        >>> minidw.set_rules({"SEGMENT_HIGH": 4000}).rules
+        [RuleChange(name='SEGMENT_HIGH', before='3000', after='4000', said=None)]
+    """
 
     name: str
     before: str | None

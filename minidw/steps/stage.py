@@ -26,7 +26,20 @@ from minidw.transforms.rules import batches_by_feed, rules_fingerprint
 
 @dataclass(frozen=True)
 class Staged:
-    """What a stage made of a batch: rows by fate, and rejected rows by reason, with an example of each."""
+    """What a stage made of a batch.
+
+    batch_id, file: the batch, and the name of its file
+    rows_read: rows of the file, all of which have one fate
+    inserted, updated, unchanged, superseded, rejected: rows by fate
+    reasons: rejected rows by reason; a row may have several
+    examples: the first row for each reason
+    hints: what might be meant otherwise, one line each
+
+    Example:
+        >>> staged = minidw.run("corrections.csv").staged[0]
+        >>> staged.rows_read, staged.inserted, staged.updated, staged.reasons
+        (2, 1, 1, {})
+    """
 
     batch_id: int
     file: str
@@ -43,9 +56,18 @@ class Staged:
 
 @dataclass(frozen=True)
 class Replayed:
-    """What judging every batch again made of staging: the order lines that appeared and ceased.
+    """What judging the batches again made of staging.
 
-    ``pruned`` batches have no rows in raw any more; what staging has of them stands as it was judged.
+    reason: why they were judged again
+    batches: how many
+    appeared, ceased: order lines
+    rejected: rows of theirs that are rejected now
+    pruned: batches that have no rows in raw any more; what staging has of them stands as it was judged
+
+    Example:
+        >>> replayed = minidw.build_staging(replay=True).replayed
+        >>> replayed.reason, replayed.batches, replayed.appeared, replayed.ceased
+        ('asked for', 1, 0, 0)
     """
 
     reason: str

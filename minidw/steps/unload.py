@@ -21,8 +21,15 @@ from minidw.transforms.staging import incoming
 class Unloaded:
     """A batch that was taken back, and what that made of staging.
 
-    ``rows`` left raw, malformed lines among them; of its order lines that held, all ``ceased``, and some
-    ``came_back``: in an earlier version, or in that of the batch that took its place.
+    batch_id, file: the batch, and the name of its file
+    rows: the rows that left raw, malformed lines among them
+    ceased: order lines that held, and ceased
+    came_back: of these, those that came back in an earlier version, or in that of the batch in its place
+
+    Example:
+        >>> unloaded = minidw.unload(1).unloaded[0]
+        >>> unloaded.rows, unloaded.ceased, unloaded.came_back
+        (5, 4, 0)
     """
 
     batch_id: int
