@@ -120,8 +120,8 @@ class RuleVersion(Base):
 
     Example:
         >>> with minidw.create_engine().connect() as conn:
-        ...     conn.scalar(select(minidw.RuleVersion.value).filter_by(name="REVENUE_STATUSES"))
-        'pending,shipped,delivered'
+        ...     conn.scalar(select(minidw.RuleVersion.value).filter_by(name="SEGMENT_VIP"))
+        '10000'
     """
 
     __tablename__ = "rules"

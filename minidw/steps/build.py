@@ -41,7 +41,7 @@ class Built:
     Example:
         >>> built = minidw.run("corrections.csv").built[0]
         >>> built.method, built.reason, built.rows
-        ('incremental', '3 changes to 5 order lines', 4)
+        ('incremental', '3 changes to 5 order lines', 3)
     """
 
     mart: str
