@@ -49,6 +49,13 @@ COMMANDS = (
 )
 """In the order in which ``--help`` lists them."""
 
+EXAMPLES = """\
+examples:
+  minidw                          # try it: a day of orders, all the way to the marts
+  minidw run orders/*.csv         # your own
+  minidw why customer_ltv 42      # where a number comes from
+  minidw COMMAND --help           # the options of a command, and examples
+"""
 INTERRUPTED = 130
 
 
@@ -124,6 +131,8 @@ def parser() -> argparse.ArgumentParser:
         prog="minidw",
         description="A small, exact data warehouse: order CSVs in, PostgreSQL marts out."
         " Without a command: migrate, generate today's orders, run, and print a summary.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     top.add_argument("--version", action=ShowVersion, nargs=0, help="print the version")
     top.add_argument("--json", action="store_true", help="print the summary as JSON")

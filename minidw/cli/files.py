@@ -24,7 +24,12 @@ REPLACE = "a batch to take back; the file takes its place in the order of delive
 def add_run(commands: Commands) -> None:
     """minidw run FILE..."""
     text = "load, stage, build and check files, one commit each"
-    command = add(commands, "run", run, text, feeds(), writing(), destroying())
+    examples = """
+        minidw run orders.csv
+        minidw run 'exports/2025-*.csv.gz' --delimiter ';' --column order_id=InvoiceNo
+        cat orders.csv | minidw run - --json
+    """
+    command = add(commands, "run", run, text, feeds(), writing(), destroying(), examples=examples)
     command.add_argument("--replace", type=whole_number, metavar="BATCH", help=REPLACE)
     accepting(command)
 

@@ -31,7 +31,8 @@ def add_check(commands: Commands) -> None:
 def add_prune(commands: Commands) -> None:
     """minidw prune --before DATE"""
     text = "remove old batches from raw; staging, marts and ledger stay"
-    command = add(commands, "prune", prune, text, writing(), destroying())
+    examples = "minidw prune --before 2025-01-01"
+    command = add(commands, "prune", prune, text, writing(), destroying(), examples=examples)
     command.add_argument(
         "--before", type=day, required=True, metavar="DATE", help="those loaded before this day, YYYY-MM-DD"
     )
@@ -40,7 +41,8 @@ def add_prune(commands: Commands) -> None:
 def add_unload(commands: Commands) -> None:
     """minidw unload BATCH..."""
     text = "take batches back: everything becomes what the other deliveries say"
-    command = add(commands, "unload", unload, text, writing(), destroying())
+    examples = "minidw preview --unload 17\nminidw unload 17"
+    command = add(commands, "unload", unload, text, writing(), destroying(), examples=examples)
     command.add_argument(
         "batches", type=whole_number, nargs="+", metavar="BATCH", help="batch_id, as in status"
     )

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import resource
 import shutil
 import subprocess
 import sys
@@ -350,3 +351,26 @@ def test_what_nobody_foresaw_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPat
         cli("report")
     monkeypatch.delenv("MINIDW_DEBUG")
     assert main(["report", "--json"]) == 2
+
+
+def test_of_many_broken_files_one_is_open_at_a_time(
+    cli: Cli, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The broken rest of a file lies in temporary files: those of all files at once would be too many."""
+    for number in range(60):
+        path = feed(f"order_id\n{number}\n{number}a\n{number}b\n{number}c", name=f"f{number:02}.csv")
+        path.write_text(path.read_text() + "broken,line\n")
+    cli("status")  # what is imported once is open by now
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/proc/self/fd").iterdir())) + 30, limits[1]))
+    try:
+        outcome = cli("load", ".", "--skip-malformed")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert "60 files: 60 loaded" in outcome.out
+
+
+def test_help_shows_examples(cli: Cli) -> None:
+    assert "examples:\n  minidw  " in cli("--help").out
+    assert "examples:\n  minidw why customer_ltv 42\n" in cli("why", "--help").out
