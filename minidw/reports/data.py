@@ -11,6 +11,7 @@ from minidw.engine import Bind
 from minidw.lock import holder, number_waiting
 from minidw.schema import (
     Batch,
+    CheckResult,
     CustomerLtv,
     CustomerSegments,
     DailyRevenue,
@@ -117,8 +118,9 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
     Returns:
         ``batches``: the last ten with their rows by fate, newest first; ``marts``: how each was built last,
         and why; ``waiting``: batches that are not staged yet and changes that are not built yet;
-        ``failed runs``: the last ten, newest first; ``in use``: who holds the warehouse now, and how many
-        runners wait, no row where nobody does. A row is a dict of column name and value.
+        ``failed runs``: the last ten, newest first; ``warnings``: the last ten checks of severity warning
+        that found something, with samples; ``in use``: who holds the warehouse now, and how many runners
+        wait, no row where nobody does. A row is a dict of column name and value.
 
     Raises:
         DatabaseError: the warehouse cannot be read
@@ -154,6 +156,13 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
         .order_by(Run.finished_at.desc())
         .limit(10)
     )
+    warnings = (
+        select(Run.finished_at, Run.file_name, CheckResult.name, CheckResult.offending, CheckResult.samples)
+        .join_from(CheckResult, Run, CheckResult.run_id == Run.run_id)
+        .where(CheckResult.severity == "warning", CheckResult.offending > 0)
+        .order_by(Run.finished_at.desc(), CheckResult.name)
+        .limit(10)
+    )
     builds = select(MartBuild.mart, MartBuild.built_at, MartBuild.method, MartBuild.reason).order_by(
         MartBuild.mart
     )
@@ -164,6 +173,7 @@ def status(bind: Bind = None, *, settings: Settings | None = None) -> dict[str, 
             "marts": _rows(conn, builds),
             "waiting": _rows(conn, waiting),
             "failed runs": _rows(conn, failed),
+            "warnings": _rows(conn, warnings),
             "in use": [{"by": by, "waiting": number_waiting(conn)}] if by else [],
         }
 

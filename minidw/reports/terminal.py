@@ -330,11 +330,17 @@ def print_status(console: Console, tables: Mapping[str, Rows]) -> None:
             "rows": row["rows_read"],
         }
         | {fate: row[fate] for fate in FATES}
+        | ({"unloaded": row["unloaded_at"]} if any(one["unloaded_at"] for one in tables["batches"]) else {})
         for row in tables["batches"]
     ]
     print_rows(console, batches, "batches")
     for title in ("failed runs", "marts"):
         print_rows(console, tables[title], title)
+    for row in tables["warnings"]:
+        sample = ", ".join(f"{name} {value}" for found in row["samples"][:1] for name, value in found.items())
+        where = f" in {row['file_name']}" if row["file_name"] else ""
+        rows = counted(row["offending"], "offending row")
+        print_text(console, f"warning: {row['name']}: {rows}{where}, such as {sample}")
     (waiting,) = tables["waiting"]
     if waiting["batches_to_stage"]:
         print_text(console, f"{counted(waiting['batches_to_stage'], 'batch')} to stage: minidw stage")

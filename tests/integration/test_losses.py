@@ -45,6 +45,8 @@ def test_a_rejected_row_that_names_a_staged_line_is_told(conn: Connection, feed:
     ]  # fmt: skip
     kept = "SELECT offending FROM raw.check_results WHERE name = 'rejects_of_staged_lines'"
     assert conn.scalars(text(kept)).all() == [1]
+    (shown,) = minidw.status(conn)["warnings"]
+    assert (shown["name"], shown["samples"]) == (found.name, found.samples)
 
 
 @pytest.mark.parametrize(
