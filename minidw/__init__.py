@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minidw.generate import generate_orders as generate_orders
     from minidw.migrate import downgrade as downgrade
     from minidw.migrate import upgrade as upgrade
+    from minidw.own_migrations import run_own_migrations as run_own_migrations
     from minidw.pipeline import Result as Result
     from minidw.pipeline import build_marts as build_marts
     from minidw.pipeline import build_staging as build_staging
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from minidw.pipeline import run_checks as run_checks
     from minidw.pipeline import set_rules as set_rules
     from minidw.pipeline import unload as unload
+    from minidw.project import init_project as init_project
     from minidw.proofs.history import history as history
     from minidw.proofs.preview import MartPreview as MartPreview
     from minidw.proofs.preview import Preview as Preview
@@ -156,6 +158,7 @@ MODULES = {
     "downgrade": "migrate",
     "generate_orders": "generate",
     "history": "proofs.history",
+    "init_project": "project",
     "key": "schema.words",
     "largest": "schema.words",
     "load_raw": "pipeline",
@@ -169,6 +172,7 @@ MODULES = {
     "rules": "reports.data",
     "run": "pipeline",
     "run_checks": "pipeline",
+    "run_own_migrations": "own_migrations",
     "set_rules": "pipeline",
     "smallest": "schema.words",
     "status": "reports.data",

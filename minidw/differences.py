@@ -9,8 +9,10 @@ from minidw.database import reading
 from minidw.engine import Bind
 from minidw.errors import DatabaseError
 from minidw.migrate import OPTIONS, SCHEMAS
+from minidw.own_migrations import own_version_table
 from minidw.revision import VERSION_SCHEMA, VERSION_TABLE
 from minidw.schema import Base
+from minidw.schema.own import load_own
 from minidw.settings import Settings
 
 _OTHERS = """
@@ -55,6 +57,7 @@ def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
+    load_own()
     with reading(bind, settings or Settings.from_env()) as conn:
         if (schema := conn.dialect.default_schema_name) in SCHEMAS:
             # Alembic would take its tables for those of no schema.
@@ -64,6 +67,8 @@ def check_schema(bind: Bind = None, *, settings: Settings | None = None) -> list
             )
         found = compare_metadata(MigrationContext.configure(conn, opts=OPTIONS), Base.metadata)
         ours = {*Base.metadata.tables, f"{VERSION_SCHEMA}.{VERSION_TABLE}"}
+        if own := own_version_table():
+            ours.add(f"{VERSION_SCHEMA}.{own}")
         notes = [
             f"the {kind} {name} is not minidw's"
             for name, kind in conn.execute(text(_OTHERS))

@@ -51,7 +51,7 @@ def upgrade(
     Example:
         >>> minidw.upgrade()
     """
-    with _opened(bind, settings, create=True) as conn:
+    with opened(bind, settings, create=True) as conn:
         if revision != "head" or current(conn) != heads():
             _migrate(conn, "upgrade", revision, wait=wait)
 
@@ -78,18 +78,18 @@ def downgrade(
         >>> minidw.status()["batches"]
         []
     """
-    with _opened(bind, settings) as conn:
+    with opened(bind, settings) as conn:
         _migrate(conn, "downgrade", revision, wait=wait)
 
 
 @contextmanager
-def _opened(bind: Bind, settings: Settings | None, *, create: bool = False) -> Iterator[Connection]:
+def opened(bind: Bind, settings: Settings | None, *, create: bool = False) -> Iterator[Connection]:
     """A connection in a transaction, which is committed at the end unless it is the caller's own."""
     if bind is None:
         # Not ``bound``: that upgrades the embedded database first.
         engine = create_engine(settings, create=create)
         try:
-            with _opened(engine, settings) as conn:
+            with opened(engine, settings) as conn:
                 yield conn
         finally:
             engine.dispose()
@@ -110,9 +110,13 @@ def _migrate(conn: Connection, name: str, revision: str, *, wait: bool) -> None:
     found = current(conn)
     if found is not None and not found <= scripts().keys():
         raise DatabaseError(mismatch(found))
-    with _alembic() as (command, config):
+    with alembic_alone() as command:
+        from alembic.config import Config
         from alembic.util import CommandError
 
+        config = Config()
+        config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
+        config.set_main_option("path_separator", "os")
         config.attributes["connection"] = conn
         try:
             getattr(command, name)(config, revision)
@@ -121,26 +125,23 @@ def _migrate(conn: Connection, name: str, revision: str, *, wait: bool) -> None:
 
 
 # By process: a child that was forked while a thread held it would wait for ever.
-_locks: dict[int, threading.Lock] = {}
+# Ours may be migrated from within a project's own.
+_locks: dict[int, threading.RLock] = {}
 
 
 @contextmanager
-def _alembic() -> Iterator[tuple[Any, Any]]:
-    """Alembic's commands and a configuration for our scripts, for one thread at a time.
+def alembic_alone() -> Iterator[Any]:
+    """Alembic's commands, for one thread at a time.
 
     ``alembic.context`` and ``alembic.op`` belong to the whole process. Where the caller is in a migration of
     an application's own, they are given back to that.
     """
     from alembic import command, context, op
-    from alembic.config import Config
 
-    config = Config()
-    config.set_main_option("script_location", str(migrations()).replace("%", "%%"))
-    config.set_main_option("path_separator", "os")
-    with _locks.setdefault(os.getpid(), threading.Lock()):
+    with _locks.setdefault(os.getpid(), threading.RLock()):
         theirs = [getattr(module, "_proxy", None) for module in (context, op)]
         try:
-            yield command, config
+            yield command
         finally:
             for proxy in theirs:
                 if proxy is not None:

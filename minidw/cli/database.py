@@ -45,7 +45,9 @@ def add_url(commands: Commands) -> None:
 
 def migrate(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
+    from minidw.own_migrations import migrate_own
 
+    own: str | None = None
     engine = minidw.create_engine(create=not (arguments.check or arguments.down))
     try:
         if arguments.check:
@@ -60,9 +62,13 @@ def migrate(arguments: argparse.Namespace, output: Output) -> int:
             target = arguments.revision or "base"
             if not arguments.yes:
                 confirm(output, f"this goes back to {target}, which drops tables{_what_is_there(engine)}")
+            if target == "base":
+                own = migrate_own(engine, "downgrade", "base")
             minidw.downgrade(engine, target)
         else:
             minidw.upgrade(engine, arguments.revision or "head")
+            if arguments.revision is None:
+                own = migrate_own(engine)
         after = _revision(engine)
     finally:
         engine.dispose()
@@ -72,7 +78,9 @@ def migrate(arguments: argparse.Namespace, output: Output) -> int:
         done = f"the tables are gone; they were at revision {before}"
     else:
         done = f"the tables are at revision {after}" + (f"; they were at {before}" if before else "")
-    output.show({"before": before, "after": after}, lambda _: output.say(done))
+    if own:
+        done += f"; the project's own at {own}"
+    output.show({"before": before, "after": after, "own": own}, lambda _: output.say(done))
     return 0
 
 

@@ -7,7 +7,11 @@ from minidw.schema.marts import CustomerLtv, CustomerSegments, DailyRevenue, Pro
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 
+OURS = frozenset(Base.metadata.tables)
+"""The tables that minidw's own migrations make; what is declared later is the user's."""
+
 __all__ = [
+    "OURS",
     "Base",
     "Batch",
     "CheckResult",

@@ -13,6 +13,9 @@ from minidw.schema.declaration import check_class, check_columns, settle_ratios
 from minidw.schema.staging import OrderLine
 from minidw.schema.words import counts_as_revenue
 
+declared: dict[Table, type["Mart"]] = {}
+"""The class of each table, which may be gone from the metadata by now."""
+
 
 class Mart(Documented, DeclarativeBase):
     """Base of the marts: the table of a query over ``source``, limited by ``condition``.
@@ -71,4 +74,4 @@ class Mart(Documented, DeclarativeBase):
             # As if it had never been declared: a corrected class may take its place.
             cls.metadata.remove(cast("Table", cls.__table__))
             raise
-        cast("Table", cls.__table__).info["mart"] = cls
+        declared[cast("Table", cls.__table__)] = cls

@@ -6,7 +6,7 @@ from sqlalchemy import Numeric, case
 from sqlalchemy.orm import Mapped
 
 from minidw.schema.base import Code, Count, Money, UtcTime
-from minidw.schema.mart import Mart
+from minidw.schema.mart import Mart, declared
 from minidw.schema.own import load_own
 from minidw.schema.words import count, key, largest, local_day, ratio, rule, smallest, total, value
 
@@ -119,4 +119,4 @@ def all_marts() -> tuple[type[Mart], ...]:
         ['daily_revenue', 'customer_ltv', 'product_revenue', 'customer_segments']
     """
     load_own()
-    return tuple(table.info["mart"] for table in Mart.metadata.tables.values() if "mart" in table.info)
+    return tuple(declared[table] for table in Mart.metadata.tables.values() if table in declared)

@@ -118,7 +118,7 @@ def test_a_child_forked_during_an_upgrade_can_upgrade(database: URL, warehouse: 
     def upgrade() -> None:
         minidw.upgrade(settings=Settings(url=database))
 
-    with migrate._alembic():
+    with migrate.alembic_alone():
         child = multiprocessing.get_context("fork").Process(target=upgrade)
         child.start()
         child.join(60)
