@@ -352,7 +352,13 @@ def print_status(console: Console, tables: Mapping[str, Rows]) -> None:
 
 def _loaded(loaded: Loaded) -> str:
     if loaded.skipped:
-        return f"{loaded.file}: the same bytes were loaded before, as batch {loaded.batch_id}; skipped"
+        skipped = f"{loaded.file}: the same bytes were loaded before, as batch {loaded.batch_id}; skipped"
+        if not loaded.otherwise:
+            return skipped
+        # What was asked for is not what is there: the numbers are those of the earlier declaration.
+        differing = "; ".join(loaded.otherwise)
+        again = f"to read it as asked for: --replace {loaded.batch_id} --force"
+        return f"{skipped}, though it was read otherwise ({differing}); {again}"
     return f"{loaded.file}: batch {loaded.batch_id}, {counted(loaded.rows_read, 'row')}"
 
 

@@ -361,3 +361,20 @@ def test_50_too_many_rejects_refuse_the_file(conn: Connection, path: Path) -> No
         " nothing was stored; MAX_REJECT_RATIO is 0.2"
     )
     assert conn.scalar(select(func.count()).select_from(Batch)) == 0
+
+
+@pytest.mark.parametrize(
+    ("currency", "reasons"), [("EUR", ["OTHER_CURRENCY"]), ("usd", []), ("", ["OTHER_CURRENCY"])]
+)
+def test_51_another_currency_is_set_aside(
+    conn: Connection, path: Path, currency: str, reasons: list[str]
+) -> None:
+    path.write_bytes(HEADER + b",cur\n" + row(b"1", b",USD\n") + row(b"2", f",{currency}\n".encode()))
+    minidw.run(path, conn, format=Format(columns={"currency": "cur"}), settings=Settings(currency="USD"))
+    assert [r for (found,) in conn.execute(select(OrderRejected.reasons)) for r in found] == reasons
+
+
+def test_52_what_was_cancelled_before_it_had_a_price_is_set_aside(conn: Connection, path: Path) -> None:
+    path.write_bytes(many({}, {"order_id": "2", "price": "", "quantity": "0", "status": "cancelled"}))
+    minidw.run(path, conn, format=Format(decimal="."))
+    assert conn.scalars(select(OrderRejected.reasons)).all() == [["NO_AMOUNT"]]
