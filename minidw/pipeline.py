@@ -433,7 +433,8 @@ def remaining_steps(conn: Connection, result: Result, settings: Settings) -> Non
     with result.step("build"):
         result.built = build(conn, settings)
     with result.step("check"):
-        result.checked += _check(conn, settings)
+        # Other rules judge every batch again, not only what is new.
+        result.checked += _check(conn, settings, all_batches=bool(result.rules))
 
 
 def follow_rules(conn: Connection, result: Result, settings: Settings) -> None:
@@ -449,10 +450,10 @@ def surveyed(source: str | Path | Feed, format: Format | None) -> Feed:
     return source if isinstance(source, Feed) else survey(source, format or Format())
 
 
-def _check(conn: Connection, settings: Settings) -> list[Checked]:
+def _check(conn: Connection, settings: Settings, *, all_batches: bool = False) -> list[Checked]:
     fresh = select(Batch.batch_id).where(Batch.built_at.is_not(None), Batch.checked_at.is_(None))
     batch_ids = list(conn.scalars(fresh))
-    checked = execute_checks(conn, settings, batch_ids)
+    checked = execute_checks(conn, settings, None if all_batches else batch_ids)
     if failed := [outcome for outcome in checked if outcome.failed]:
         raise CheckFailedError(
             "; ".join(
