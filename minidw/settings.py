@@ -27,6 +27,8 @@ class Settings(Rules):
     order_date_min: first day of an order, inclusive, UTC
     order_date_max: last day of an order, inclusive, UTC
     revenue_statuses: the statuses that count as revenue
+    currency: that of every amount, such as ``EUR``; a row of another is rejected
+    time_zone: whose days are those of ``daily_revenue``, an IANA name
     segment_vip, segment_high, segment_medium: lifetime value from which on a customer is in the segment,
         inclusive, in the currency of the orders
 

@@ -74,9 +74,9 @@ class Format:
 
     Raises SettingsError for what cannot be meant.
 
-    Example::
-
-        Format(columns={"order_id": "InvoiceNo"}, dates="dmy", status={"paid": "delivered"})
+    Example:
+        >>> minidw.Format(columns={"order_id": "InvoiceNo"}, dates="dmy", status={"paid": "delivered"}).dates
+        'dmy'
     """
 
     delimiter: str = ","

@@ -40,8 +40,8 @@ def history(order_id: str, bind: Bind = None, *, settings: Settings | None = Non
         DatabaseError: the warehouse cannot be read
 
     Example:
-        >>> [(row["file_name"], row["fate"]) for row in minidw.history("2")]
-        [('may.csv', 'inserted'), ('june.csv', 'updated')]
+        >>> [(row["file_name"], row["fate"]) for row in minidw.history("1001")]
+        [('orders.csv', 'inserted')]
     """
     settings = settings or Settings.from_env()
     text = unicodedata.normalize("NFC", order_id.strip(ASCII_WHITESPACE))

@@ -40,8 +40,14 @@ def check(declared: Declared | None = None, *, severity: Severity = "error") -> 
     """Declare a check of one's own: a function that returns a select of offending rows. Empty is good.
 
     It is executed in each run, on everything, after the marts are built and before the commit, and its
-    result is kept under the function's name. ``severity``: an ``error`` with offending rows rolls the run
-    back, a ``warning`` is told. Raises DeclarationError.
+    result is kept under the function's name.
+
+    Args:
+        declared: the function; left out where the severity is given
+        severity: an ``error`` with offending rows rolls the run back (the default), a ``warning`` is told
+
+    Raises:
+        DeclarationError: the function's name is taken, or it does not return a select
 
     Example:
         >>> @minidw.check(severity="warning")

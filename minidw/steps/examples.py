@@ -16,9 +16,19 @@ LONGEST_VALUE = 60
 class Example:
     """The first row of a batch that was rejected for a reason, or the first line that was set aside.
 
-    ``row`` is its position among the rows of the file, ``line`` that among its physical lines, where it is
-    malformed; ``value`` what was delivered in the column, or the line, shortened; ``allowed`` what should be
-    there; ``advice`` what could be declared of the feed instead.
+    reason: the reason, as a code
+    row: its position among the rows of the file, from 1; None for a malformed line
+    line: of a malformed line, its position among the lines of the file
+    column: the column that is at fault; None where the row as a whole is
+    value: what was delivered there, or the line, shortened
+    allowed: what should be there
+    advice: what could be declared of the feed instead; None where nothing could
+
+    Example:
+        >>> unloaded = minidw.unload(1)
+        >>> example = minidw.run("orders.csv").staged[0].examples[0]
+        >>> example.reason, example.row, example.column, example.value
+        ('BAD_NUMBER', 5, 'price', '40,00')
     """
 
     reason: str

@@ -21,11 +21,19 @@ FIRST_DAY_BEFORE, LAST_DAY_BEFORE = date(2023, 1, 1), date(2025, 12, 31)
 
 @dataclass(frozen=True)
 class RuleInForce:
-    """A rule of the warehouse, by the name of its setting; ``value`` as that is written, None for none.
+    """A rule of the warehouse.
 
-    ``origin`` is default, environment, set or before. ``since`` and ``set_by`` are None where the warehouse
-    does not keep the rule yet: then this is what its first batch will find. ``said`` is what the settings
-    say, None where they leave it to the warehouse.
+    name: the setting of the same name
+    value: as it is written; None where the rule has no value
+    origin: default, environment, set or before
+    since, set_by: when it was set, and by which account; None where the warehouse does not keep the rule yet:
+        then this is what its first batch will find
+    said: what the settings say; None where they leave it to the warehouse
+
+    Example:
+        >>> rule = minidw.rules()[0]
+        >>> rule.name, rule.value, rule.origin, rule.said
+        ('ORDER_DATE_MIN', '2000-01-01', 'default', None)
     """
 
     name: str
@@ -76,7 +84,16 @@ class RuleChange:
 
 @dataclass(frozen=True)
 class Moved:
-    """What counts as revenue before and after a change of rules: order lines, and what they add up to."""
+    """What counts as revenue before and after a change of rules.
+
+    order_lines_before, order_lines: order lines that count
+    revenue_before, revenue: what they add up to, in the currency of the orders
+
+    Example:
+        >>> moved = minidw.set_rules({"REVENUE_STATUSES": "delivered"}).moved
+        >>> moved.order_lines_before, moved.order_lines, moved.revenue
+        (3, 1, Decimal('40.0000'))
+    """
 
     order_lines_before: int
     order_lines: int

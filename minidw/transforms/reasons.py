@@ -32,10 +32,18 @@ class Reason:
 
 @dataclass(frozen=True)
 class Fault:
-    """Why a row was rejected: the reason, the column and the value delivered there, and what is allowed.
+    """Why a row was rejected.
 
-    ``column`` is None where the row as a whole is at fault, ``value`` where raw has it no more. ``advice`` is
-    what could be declared of the feed instead; None where nothing would help.
+    reason: the reason, as a code
+    column: the column; None where the row as a whole is at fault
+    value: what was delivered there; None where raw has it no more
+    allowed: what is allowed there
+    advice: what could be declared of the feed instead; None where nothing could
+
+    Example:
+        >>> fault = minidw.rejects()[0].faults[0]
+        >>> fault.reason, fault.column, fault.value
+        ('BAD_NUMBER', 'price', '40,00')
     """
 
     reason: str
