@@ -57,7 +57,7 @@ def test_a_mart_of_ones_own_is_built_checked_verified_and_explained(shop: Path) 
     command("alembic", "check")
 
     # Then it is built in full, since it never was,
-    (built,) = json.loads(command("minidw", "build", "--json"))
+    (built,) = json.loads(command("minidw", "build", "--json"))["results"]
     weekly = built["built"][-1]
     assert (weekly["mart"], weekly["method"], weekly["reason"]) == (
         "weekly_category_revenue",
@@ -69,14 +69,15 @@ def test_a_mart_of_ones_own_is_built_checked_verified_and_explained(shop: Path) 
     second = write_feed(
         shop / "2.csv", "order_id | order_timestamp | price\n1 | 2024-05-01 | 6\n2 | 2024-05-15 | 7"
     )
-    preview = json.loads(command("minidw", "preview", "--json", str(second)))[0]["marts"][-1]
+    preview = json.loads(command("minidw", "preview", "--json", str(second)))["results"][0]["marts"][-1]
     assert (preview["gained"], preview["lost"], preview["changed"]) == (1, 1, 1)
-    (ran,) = json.loads(command("minidw", "run", "--json", str(second)))
+    (ran,) = json.loads(command("minidw", "run", "--json", str(second)))["results"]
     assert (ran["built"][-1]["method"], ran["built"][-1]["rows"]) == ("incremental", 2)
     assert "mart.weekly_category_revenue" in command("minidw", "verify")
-    assert "10 of 10 found nothing" in command("minidw", "check")
+    assert "all 11 checks passed" in command("minidw", "check")
 
     # and every row can be explained.
-    why = json.loads(command("minidw", "why", "weekly_category_revenue", "2024-04-29", "books", "--json"))
-    assert [(line["order_id"], line["file_name"]) for line in why] == [("1", "2.csv")]
+    why = command("minidw", "why", "weekly_category_revenue", "2024-04-29", "books", "--json")
+    lines = json.loads(why)["lines"]
+    assert [(line["order_id"], line["file_name"]) for line in lines] == [("1", "2.csv")]
     command("minidw", "why", "weekly_category_revenue", "2024-05-06", "books", code=1)
