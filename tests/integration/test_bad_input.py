@@ -232,6 +232,7 @@ OF_MORE_THAN_A_FILE = {
     50: {("F", "TOO_MANY_REJECTS")},
     51: {("R", "OTHER_CURRENCY")},
     52: {("R", "NO_AMOUNT")},
+    53: {("F", "NO_LINE_NUMBERS")},
 }
 INPUTS = [
     pytest.param(content, outcome, id=f"{name}-{number}")
@@ -356,10 +357,12 @@ def test_50_too_many_rejects_refuse_the_file(conn: Connection, path: Path) -> No
     )
     with pytest.raises(BadFileError) as refusal:
         minidw.run(path, conn)
-    assert str(refusal.value) == (
+    assert str(refusal.value).startswith(
         "orders.csv: TOO_MANY_REJECTS: 2 of 3 rows rejected (BAD_NUMBER 1, NOT_POSITIVE 1, UNKNOWN_STATUS 1);"
-        " nothing was stored; MAX_REJECT_RATIO is 0.2"
+        " nothing was stored; MAX_REJECT_RATIO is 0.2; BAD_NUMBER: row 2, price 'x'; allowed: "
     )
+    assert "; NOT_POSITIVE: row 3, price '-1'; allowed: " in str(refusal.value)
+    assert "; UNKNOWN_STATUS: row 3, status '?'; allowed: " in str(refusal.value)
     assert conn.scalar(select(func.count()).select_from(Batch)) == 0
 
 
@@ -378,3 +381,13 @@ def test_52_what_was_cancelled_before_it_had_a_price_is_set_aside(conn: Connecti
     path.write_bytes(many({}, {"order_id": "2", "price": "", "quantity": "0", "status": "cancelled"}))
     minidw.run(path, conn, format=Format(decimal="."))
     assert conn.scalars(select(OrderRejected.reasons)).all() == [["NO_AMOUNT"]]
+
+
+def test_53_an_order_of_several_lines_does_not_come_without_their_numbers(
+    conn: Connection, feed: Callable[..., Path]
+) -> None:
+    minidw.run(feed("order_id | line_number | price\n1 | 1 | 50\n1 | 2 | 30"), conn)
+    with pytest.raises(BadFileError) as refusal:
+        minidw.run(feed("order_id | price\n1 | 60"), conn)
+    assert refusal.value.code == "NO_LINE_NUMBERS"
+    assert conn.scalar(select(func.sum(OrderLine.total_amount))) == 80

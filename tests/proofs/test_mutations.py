@@ -155,7 +155,8 @@ def test_a_damaged_file_is_refused_or_every_row_of_it_is_found(
 ) -> None:
     seeds = range(75) if warehouse_state == "empty" else range(75, 150)
     outcomes = prove(conn, tmp_path, seeds)
-    assert outcomes["loaded"] > 20
+    # A sound file may still be refused for what is staged: orders of several lines that come without numbers.
+    assert outcomes["loaded"] + outcomes["NO_LINE_NUMBERS"] > 20
     assert len(outcomes) > 5
 
 
