@@ -98,11 +98,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     occupy_closed()
     words = sys.argv[1:] if argv is None else argv
     output = Output(as_json="--json" in words)
-    only_reports = True
+    arguments = argparse.Namespace(only_reports=True)
     error: dict[str, Any] | None = None
     try:
         arguments = parser().parse_args(words)
-        only_reports, output.as_json = arguments.only_reports, arguments.json
+        output.as_json = arguments.json
         if arguments.warehouse:
             announce(output)
         code: int = arguments.call(arguments, output)
@@ -124,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code, error = 2, {"type": type(fault).__name__, "message": _last_resort(fault), "exit_code": 2}
         output.note(error["message"])
     output.finish(error)
-    return _exit_code(code, output, only_reports=only_reports)
+    return _exit_code(code, output, only_reports=arguments.only_reports)
 
 
 def parser() -> argparse.ArgumentParser:

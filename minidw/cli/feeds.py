@@ -79,7 +79,9 @@ def declared(arguments: argparse.Namespace) -> "Format":
 
 def add_feeds(commands: Commands) -> None:
     """minidw feeds [show NAME]"""
-    command = add(commands, "feeds", feeds, "the feeds that are known, or the declaration of one")
+    command = add(
+        commands, "feeds", feeds, "the feeds that are known, or the declaration of one", only_reports=True
+    )
     command.add_argument("show", nargs="?", choices=["show"], help="print the declaration of a feed")
     command.add_argument("name", nargs="?", metavar="NAME", help="such as shopify")
 

@@ -26,7 +26,8 @@ def add(
 ) -> argparse.ArgumentParser:
     """Add a command: its name, what it calls, and what it does in a few words.
 
-    ``only_reports``: what it prints is all that it does, so it failed where that cannot be printed.
+    ``only_reports``: what it prints is all that it does, so it failed where that cannot be printed; a call
+    that does more than that says so in its arguments.
     ``warehouse``: it works on one, and says which.
     ``examples``: lines of a shell, shown below its options.
     """

@@ -22,6 +22,7 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
     from minidw.reports import terminal
 
     if arguments.html:
+        arguments.only_reports = False
         page = minidw.write_report(arguments.html)
         output.show({"html": str(page)}, lambda _: output.say(str(page)))
         return 0

@@ -15,7 +15,9 @@ def add_rules(commands: Commands) -> None:
         minidw rules --set ORDER_DATE_MAX=2026-12-31     # says what it would move, and asks
         minidw rules --reset ORDER_DATE_MAX --yes        # back to the default
     """
-    command = add(commands, "rules", rules, text, writing(), destroying(), examples=examples)
+    command = add(
+        commands, "rules", rules, text, writing(), destroying(), only_reports=True, examples=examples
+    )
     command.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a rule to change; may be repeated"
     )
@@ -35,6 +37,7 @@ def rules(arguments: argparse.Namespace, output: Output) -> int:
         listed = [rule.as_dict() for rule in present]
         output.show({"rules": listed}, lambda console: terminal.print_rules(console, present))
         return 0
+    arguments.only_reports = False
     wait = not arguments.no_wait
     if not arguments.yes:
         seen = minidw.preview_rules(changes, rows=0, wait=wait)

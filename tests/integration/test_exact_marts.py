@@ -36,6 +36,7 @@ def run(conn: Connection, path: Path) -> None:
     assert minidw.verify(conn).differences == []
 
 
+@pytest.mark.slow
 def test_sixty_batches_add_up_to_what_one_batch_gives(conn: Connection, feed: Feed) -> None:
     class Net(Mart):
         __tablename__ = "net"

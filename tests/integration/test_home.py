@@ -212,6 +212,7 @@ def on_a_terminal(*words: str, **environment: str) -> tuple[int, str]:
     return done.returncode, said.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_person_is_told_which_warehouse_it_is(
     directory: Path, made: Made, capfd: pytest.CaptureFixture[str]
 ) -> None:

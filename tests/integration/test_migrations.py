@@ -91,7 +91,8 @@ def test_the_landing_table_is_unlogged(conn: Connection) -> None:
     assert persistence == "u"
 
 
-def test_eight_upgrades_at_once_do_no_harm(empty_database: URL) -> None:
+@pytest.mark.parametrize("upgrades", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_upgrades_at_once_do_no_harm(empty_database: URL, upgrades: int) -> None:
     environment = os.environ | {"DATABASE_URL": empty_database.render_as_string(hide_password=False)}
 
     def migrate(_: int) -> subprocess.CompletedProcess[str]:
@@ -103,10 +104,10 @@ def test_eight_upgrades_at_once_do_no_harm(empty_database: URL) -> None:
             check=False,
         )
 
-    with ThreadPoolExecutor(8) as pool:
-        done = list(pool.map(migrate, range(8)))
+    with ThreadPoolExecutor(upgrades) as pool:
+        done = list(pool.map(migrate, range(upgrades)))
 
-    assert [(process.returncode, process.stderr) for process in done] == [(0, "")] * 8
+    assert [(process.returncode, process.stderr) for process in done] == [(0, "")] * upgrades
     assert tables(empty_database) == ALL
 
 

@@ -55,7 +55,7 @@ def test_a_base_install_says_what_is_missing(tmp_path: Path) -> None:
     venv.create(tmp_path / "venv", with_pip=True)
     programs = tmp_path / "venv" / "bin"
     command(programs / "pip", "install", "--quiet", ROOT)
-    for arguments, hint in (("status",), "set DATABASE_URL"), (("generate",), "pip install 'minidw[all]'"):
+    for arguments, hint in (("migrate",), "set DATABASE_URL"), (("generate",), "pip install 'minidw[all]'"):
         done = subprocess.run(
             [programs / "minidw", *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
         )

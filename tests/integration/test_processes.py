@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sqlalchemy import URL, Engine, text
 
 import minidw
@@ -49,6 +50,7 @@ def contents(engine: Engine) -> list[list[tuple[object, ...]]]:
         ]
 
 
+@pytest.mark.slow
 def test_steps_in_processes_interleaved_with_loads_equal_runs(
     database: URL, warehouse: Engine, conn: object, tmp_path: Path
 ) -> None:

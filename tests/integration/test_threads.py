@@ -75,7 +75,7 @@ def test_threads_share_an_engine(warehouse: Engine, tmp_path: Path, hands: int, 
     assert_whole(warehouse, hands, files)
 
 
-@pytest.mark.parametrize(("hands", "files"), HANDS)
+@pytest.mark.parametrize(("hands", "files"), [(2, 1), *HANDS[1:]])
 def test_threads_find_the_embedded_warehouse_each_for_itself(
     embedded_settings: Settings, tmp_path: Path, hands: int, files: int
 ) -> None:

@@ -250,7 +250,7 @@ def explore(engine: Engine, directory: Path, batches: int) -> None:
 
 
 def test_any_sequence_of_steps_agrees_with_the_model(engine: Engine, tmp_path: Path) -> None:
-    explore(engine, tmp_path, batches=60)
+    explore(engine, tmp_path, batches=30)
 
 
 @pytest.mark.slow
@@ -261,7 +261,7 @@ def test_long_sequences_of_steps_agree_with_the_model(
     explore(engine, tmp_path, batches=request.config.getoption("--proof"))
 
 
-@pytest.mark.parametrize("batches", [4, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("batches", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_every_permutation_of_some_batches_agrees_with_the_model_of_its_order(
     conn: Connection, tmp_path: Path, batches: int
 ) -> None:

@@ -251,6 +251,7 @@ def test_a_server_without_a_free_connection(
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_new_client_waits_for_a_server_that_recovers(small_server: tuple[URL, Path], second: Path) -> None:
     # Given a server that crashed, and has much to recover
     url, home = small_server
@@ -266,6 +267,7 @@ def test_a_new_client_waits_for_a_server_that_recovers(small_server: tuple[URL, 
         engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_server_that_only_reads(small_server: tuple[URL, Path], refused: Refused, second: Path) -> None:
     url, _ = small_server
     admin(url, "ALTER SYSTEM SET default_transaction_read_only = on", "SELECT pg_reload_conf()")
@@ -276,6 +278,7 @@ def test_a_server_that_only_reads(small_server: tuple[URL, Path], refused: Refus
     engine.dispose()
 
 
+@pytest.mark.slow
 def test_a_server_that_is_stopped(small_server: tuple[URL, Path], refused: Refused, second: Path) -> None:
     url, home = small_server
     embedded.stop(home)
