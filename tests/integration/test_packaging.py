@@ -1,5 +1,6 @@
 """The wheel: in a clean environment, in an empty directory, it does the same as the checkout."""
 
+import os
 import re
 import subprocess
 import sys
@@ -17,7 +18,9 @@ ROOT = Path(__file__).parents[2]
 def command(*arguments: str | Path, cwd: Path | None = None) -> str:
     """Run a program; its output."""
     words = [str(word) for word in arguments]
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, check=False)
+    # As into a pipe of the user's own: no width is known there, and nothing is folded.
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    done = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -46,7 +49,7 @@ def test_the_wheel_does_the_same_as_the_checkout() -> None:
             assert f"batch {batch}, 10,000 rows" in output
             assert len(re.findall(r"mart\.\w+ +│ +[1-9]", output)) == 4
         command(programs / "minidw", "migrate", cwd=empty)
-        assert "10 of 10 found nothing" in command(programs / "minidw", "check", cwd=empty)
+        assert re.search(r"all \d+ checks passed", command(programs / "minidw", "check", cwd=empty))
 
 
 @pytest.mark.slow

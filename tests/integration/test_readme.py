@@ -49,7 +49,9 @@ def run_the_first_command(clone: Path) -> None:
     """As a new user does, and its last part again."""
     # Given a fresh clone
     shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".git", ".venv", ".minidw", "data", "*cache*"))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "COLUMNS"))
+    }
     # When its first command is run, and its last part again
     first = commands()[0]
     for line in (first, first.split("&&")[-1]):
