@@ -193,6 +193,7 @@ THEIRS = (
 
 def test_what_others_have_in_our_schemas_is_said_in_plain_words_and_left_alone(
     warehouse: Engine,
+    database: URL,
     feed: Feed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -201,7 +202,7 @@ def test_what_others_have_in_our_schemas_is_said_in_plain_words_and_left_alone(
     minidw.downgrade(warehouse, "0002")
     minidw.upgrade(warehouse)
     minidw.run(feed("order_id\n1"), warehouse)
-    monkeypatch.setenv("DATABASE_URL", warehouse.url.render_as_string(hide_password=False))
+    monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
     assert main(["migrate", "--check"]) == 0
     said = capsys.readouterr().out
     assert [line for line in said.splitlines() if line.startswith("note: ")] == [

@@ -19,7 +19,7 @@ from tests.support.servers import reachable_directory
 
 Feed = Callable[..., Path]
 
-BUSY = r"the warehouse is in use by process \d+ \(postgres, minidw, since \d\d:\d\d:\d\d UTC\)"
+BUSY = r"the warehouse is in use by process \d+ \(\w+, minidw, since \d\d:\d\d:\d\d UTC\)"
 
 
 @contextmanager
