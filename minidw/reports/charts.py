@@ -5,7 +5,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
-from minidw.reports.figures import Rows, month_name
+from minidw.reports.data import Rows
+from minidw.reports.figures import month_name
 from minidw.schema.vocabulary import FATES
 
 Spec = dict[str, Any]

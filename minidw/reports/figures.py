@@ -22,6 +22,8 @@ from sqlalchemy import (
     text,
 )
 
+from minidw.reports import data
+from minidw.reports.data import Rows
 from minidw.schema import (
     Batch,
     CheckResult,
@@ -37,8 +39,6 @@ from minidw.schema import (
 from minidw.schema.vocabulary import FATES, SEGMENTS
 from minidw.schema.words import counts_as_revenue
 from minidw.transforms.constructs import CreateTemporary, Query
-
-Rows = list[dict[str, Any]]
 
 BATCHES = 30
 TOP = 20
@@ -205,32 +205,24 @@ def segments() -> Query:
 def top_products() -> Query:
     """The products of the highest revenue."""
     product = ProductRevenue
-    return (
-        select(
-            product.product_id,
-            product.category,
-            product.total_revenue,
-            product.total_quantity,
-            product.order_lines,
-        )
-        .order_by(product.total_revenue.desc(), product.product_id, product.category)
-        .limit(TOP)
+    return data.top_products(TOP).with_only_columns(
+        product.product_id,
+        product.category,
+        product.total_revenue,
+        product.total_quantity,
+        product.order_lines,
     )
 
 
 def top_customers() -> Query:
     """The customers of the highest lifetime value."""
     customer = CustomerLtv
-    return (
-        select(
-            customer.customer_id,
-            customer.lifetime_value,
-            customer.order_lines,
-            customer.first_order_at,
-            customer.last_order_at,
-        )
-        .order_by(customer.lifetime_value.desc(), customer.customer_id)
-        .limit(TOP)
+    return data.top_customers(TOP).with_only_columns(
+        customer.customer_id,
+        customer.lifetime_value,
+        customer.order_lines,
+        customer.first_order_at,
+        customer.last_order_at,
     )
 
 

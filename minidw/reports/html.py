@@ -15,7 +15,8 @@ from minidw.database import reading
 from minidw.engine import Bind
 from minidw.errors import SettingsError, printable
 from minidw.reports import charts
-from minidw.reports.figures import CENT, Figures, Rows, month_name, read_figures
+from minidw.reports.data import Rows
+from minidw.reports.figures import CENT, Figures, month_name, read_figures
 from minidw.settings import Settings
 from minidw.steps.rules import rules_in_force
 

@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidw.reports import figures
+from minidw.reports.data import Rows
 from minidw.reports.html import shown
 
 FIRST = date(2024, 1, 1)
 revenues = st.lists(st.decimals("0.0001", "9999", places=4), min_size=1, max_size=800)
 
 
-def days(*revenue: Decimal | int | None) -> figures.Rows:
+def days(*revenue: Decimal | int | None) -> Rows:
     """A row per day from the first on, none where the revenue is None."""
     return [
         {"order_date": FIRST + timedelta(days=n), "revenue": Decimal(amount), "order_lines": 1}
