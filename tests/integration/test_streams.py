@@ -49,6 +49,9 @@ REPORTS = {
 }
 """Commands of which nothing is left where their output is lost."""
 
+# The reports come first: history tells of the order that unload takes back.
+ALL = REPORTS | WORKS
+
 
 FEW = ("run", "run --json", "report")
 
@@ -110,13 +113,13 @@ def test_a_report_that_is_lost_is_no_report(chosen: Chosen, shop: Path, lost: Us
 
 def test_a_reader_who_has_seen_enough(chosen: Chosen, shop: Path) -> None:
     """As with | head: no error, no word, and the work is done to its end."""
-    found = outcomes(shop, chosen(REPORTS | WORKS), stdout=terminal.broken_pipe)
+    found = outcomes(shop, chosen(ALL), stdout=terminal.broken_pipe)
     assert {(outcome.code, outcome.err) for outcome in found.values()} == {(0, "")}
 
 
 @pytest.mark.parametrize("lost", [terminal.closed, terminal.full, terminal.broken_pipe])
 def test_nobody_hears_the_errors(chosen: Chosen, shop: Path, lost: Use) -> None:
-    found = outcomes(shop, chosen(REPORTS | WORKS), stderr=lost)
+    found = outcomes(shop, chosen(ALL), stderr=lost)
     assert {name: outcome.code for name, outcome in found.items()} == dict.fromkeys(found, 0)
     assert all(outcome.out for outcome in found.values())
     assert outcomes(shop, {"missing": ["run", "missing.csv"]}, stderr=lost)["missing"].code == 1
@@ -130,7 +133,7 @@ def test_nobody_is_there_at_all(chosen: Chosen, shop: Path, warehouse: Engine) -
 
 
 def test_a_terminal_of_ascii(chosen: Chosen, shop: Path) -> None:
-    found = outcomes(shop, chosen(REPORTS | WORKS), encoding="ascii")
+    found = outcomes(shop, chosen(ALL), encoding="ascii")
     assert {(outcome.code, outcome.err) for outcome in found.values()} == {(0, "")}
     assert all(outcome.out.isascii() for outcome in found.values())
     assert "n\\xe9w_" in found["run"].out
@@ -149,7 +152,7 @@ def test_no_place_to_be(chosen: Chosen, shop: Path, name: str) -> None:
         shutil.rmtree(gone)
 
     before = {"no home": no_home, "deleted directory": deleted_directory}[name]
-    found = outcomes(shop, chosen(REPORTS | WORKS), before=before)
+    found = outcomes(shop, chosen(ALL), before=before)
     codes = {name: outcome.code for name, outcome in found.items()}
     expected = dict.fromkeys(found, 0)
     if name == "deleted directory":

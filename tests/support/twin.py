@@ -21,7 +21,7 @@ from tests.support.servers import temporary_database
 
 # Two warehouses that hold the same differ in these, if only by the account each is reached as.
 # Of a time it counts whether there is one.
-BY_CHANCE = ("run_id", "seconds", "set_by")
+INCIDENTAL = ("run_id", "seconds", "set_by")
 TIMES = (
     *("load_date", "loaded_at", "staged_at", "built_at", "checked_at"),
     *("unloaded_at", "started_at", "finished_at", "set_at"),
@@ -70,7 +70,7 @@ def _digest(table: sa.Table) -> sa.Select[tuple[str, str]]:
     values = [
         sa.func.coalesce(sa.cast(column.is_(None) if column.name in TIMES else column, sa.Text), "NULL")
         for column in table.columns
-        if column.name not in BY_CHANCE
+        if column.name not in INCIDENTAL
     ]
     rows = sa.select(sa.func.concat_ws("|", *values).label("line"))
     if table.fullname == "raw.runs":
