@@ -4,10 +4,10 @@ from alembic import context
 from alembic.util import CommandError
 from sqlalchemy import Connection
 
-from minidw.connection import connection
-from minidw.engine import create_engine
+from minidw.database.connection import connection
+from minidw.database.engine import create_engine
+from minidw.database.migrate import OPTIONS, prepare, tidy
 from minidw.errors import MinidwError
-from minidw.migrate import OPTIONS, prepare, tidy
 
 # Commands that only read wait for no runner, and take over nothing.
 READING = ("check", "current", "revision")

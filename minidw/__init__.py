@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     # As the dict below says, for type checkers: a test holds the two together.
-    from minidw.differences import check_schema as check_schema
-    from minidw.engine import Bind as Bind
-    from minidw.engine import create_engine as create_engine
+    from minidw.database.differences import check_schema as check_schema
+    from minidw.database.engine import Bind as Bind
+    from minidw.database.engine import create_engine as create_engine
+    from minidw.database.migrate import downgrade as downgrade
+    from minidw.database.migrate import upgrade as upgrade
+    from minidw.database.own_migrations import run_own_migrations as run_own_migrations
     from minidw.errors import BadFileError as BadFileError
     from minidw.errors import CheckFailedError as CheckFailedError
     from minidw.errors import ConnectionLostError as ConnectionLostError
@@ -24,18 +27,15 @@ if TYPE_CHECKING:
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
     from minidw.feed import Format as Format
     from minidw.generate import generate_orders as generate_orders
-    from minidw.migrate import downgrade as downgrade
-    from minidw.migrate import upgrade as upgrade
-    from minidw.own_migrations import run_own_migrations as run_own_migrations
-    from minidw.pipeline import Result as Result
-    from minidw.pipeline import build_marts as build_marts
-    from minidw.pipeline import build_staging as build_staging
-    from minidw.pipeline import load_raw as load_raw
-    from minidw.pipeline import prune as prune
-    from minidw.pipeline import run as run
-    from minidw.pipeline import run_checks as run_checks
-    from minidw.pipeline import set_rules as set_rules
-    from minidw.pipeline import unload as unload
+    from minidw.pipeline.files import load_raw as load_raw
+    from minidw.pipeline.files import run as run
+    from minidw.pipeline.result import Result as Result
+    from minidw.pipeline.rules import set_rules as set_rules
+    from minidw.pipeline.steps import build_marts as build_marts
+    from minidw.pipeline.steps import build_staging as build_staging
+    from minidw.pipeline.steps import prune as prune
+    from minidw.pipeline.steps import run_checks as run_checks
+    from minidw.pipeline.steps import unload as unload
     from minidw.project import init_project as init_project
     from minidw.proofs.history import history as history
     from minidw.proofs.preview import MartPreview as MartPreview
@@ -101,7 +101,7 @@ MODULES = {
     "BadFileError": "errors",
     "Base": "schema",
     "Batch": "schema",
-    "Bind": "engine",
+    "Bind": "database.engine",
     "Built": "steps.build",
     "CheckFailedError": "errors",
     "CheckResult": "schema",
@@ -136,7 +136,7 @@ MODULES = {
     "Pruned": "steps.prune",
     "Reject": "reports.rejects",
     "Replayed": "steps.stage",
-    "Result": "pipeline",
+    "Result": "pipeline.result",
     "RowChange": "proofs.preview",
     "RuleChange": "steps.rules",
     "RuleInForce": "steps.rules",
@@ -149,36 +149,36 @@ MODULES = {
     "Verified": "proofs.verify",
     "WarehouseBusyError": "errors",
     "all_marts": "schema",
-    "build_marts": "pipeline",
-    "build_staging": "pipeline",
+    "build_marts": "pipeline.steps",
+    "build_staging": "pipeline.steps",
     "check": "schema.checks",
-    "check_schema": "differences",
+    "check_schema": "database.differences",
     "count": "schema.words",
-    "create_engine": "engine",
-    "downgrade": "migrate",
+    "create_engine": "database.engine",
+    "downgrade": "database.migrate",
     "generate_orders": "generate",
     "history": "proofs.history",
     "init_project": "project",
     "key": "schema.words",
     "largest": "schema.words",
-    "load_raw": "pipeline",
+    "load_raw": "pipeline.files",
     "preview": "proofs.preview",
     "preview_rules": "proofs.preview",
     "preview_unload": "proofs.preview",
-    "prune": "pipeline",
+    "prune": "pipeline.steps",
     "ratio": "schema.words",
     "rejects": "reports.rejects",
     "report": "reports.data",
     "rules": "reports.data",
-    "run": "pipeline",
-    "run_checks": "pipeline",
-    "run_own_migrations": "own_migrations",
-    "set_rules": "pipeline",
+    "run": "pipeline.files",
+    "run_checks": "pipeline.steps",
+    "run_own_migrations": "database.own_migrations",
+    "set_rules": "pipeline.rules",
     "smallest": "schema.words",
     "status": "reports.data",
     "total": "schema.words",
-    "unload": "pipeline",
-    "upgrade": "migrate",
+    "unload": "pipeline.steps",
+    "upgrade": "database.migrate",
     "value": "schema.words",
     "verify": "proofs.verify",
     "why": "proofs.why",

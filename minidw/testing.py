@@ -13,9 +13,9 @@ from uuid import uuid4
 from sqlalchemy import URL, Engine, text
 
 from minidw import embedded
-from minidw.engine import Bind, create_engine
-from minidw.migrate import upgrade
-from minidw.own_migrations import migrate_own
+from minidw.database.engine import Bind, create_engine
+from minidw.database.migrate import upgrade
+from minidw.database.own_migrations import migrate_own
 from minidw.proofs.verify import verify
 from minidw.schema.vocabulary import REQUIRED_COLUMNS
 from minidw.settings import Settings

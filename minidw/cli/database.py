@@ -45,7 +45,7 @@ def add_url(commands: Commands) -> None:
 
 def migrate(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.own_migrations import migrate_own
+    from minidw.database.own_migrations import migrate_own
 
     own: str | None = None
     engine = minidw.create_engine(create=not (arguments.check or arguments.down))
@@ -85,8 +85,8 @@ def migrate(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _revision(engine: "Engine") -> str | None:
-    from minidw.connection import connection
-    from minidw.revision import current
+    from minidw.database.connection import connection
+    from minidw.database.revision import current
 
     with connection(engine) as conn:
         return " and ".join(sorted(current(conn) or ())) or None
@@ -108,7 +108,7 @@ def _what_is_there(engine: "Engine") -> str:
 
 def url(arguments: argparse.Namespace, output: Output) -> int:
     from minidw.address import shown
-    from minidw.engine import create_engine
+    from minidw.database.engine import create_engine
     from minidw.settings import Settings
 
     settings = Settings.from_env()
@@ -124,8 +124,8 @@ def psql(arguments: argparse.Namespace, output: Output) -> int:
     from sqlalchemy import URL
 
     from minidw.address import HARMLESS, hidden
+    from minidw.database.engine import connect_arguments, create_engine
     from minidw.embedded import find_binaries
-    from minidw.engine import connect_arguments, create_engine
     from minidw.errors import SettingsError
     from minidw.settings import Settings
 

@@ -9,14 +9,14 @@ from minidw.cli.output import Output
 from minidw.errors import MinidwError
 
 if TYPE_CHECKING:
-    from minidw.engine import Target
+    from minidw.database.engine import Target
     from minidw.settings import Settings
 
 
 def everything(_: argparse.Namespace, output: Output) -> int:
     """Migrate, generate the next day of orders, run, and print a summary."""
     import minidw
-    from minidw.database import bound
+    from minidw.database.transaction import bound
     from minidw.generate import FEED_DIRECTORY, next_day
     from minidw.reports import terminal
     from minidw.settings import Settings

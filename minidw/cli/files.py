@@ -15,7 +15,7 @@ from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
     from minidw.feed import Feed
-    from minidw.pipeline import Result
+    from minidw.pipeline.result import Result
 
 
 REPLACE = "a batch to take back; the file takes its place in the order of deliveries"
@@ -127,7 +127,7 @@ def _one_file(arguments: argparse.Namespace) -> None:
 
 def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[..., "Result"]) -> int:
     """Every file its own batch and commit, oldest name first; all are surveyed before the first is loaded."""
-    from minidw.database import bound
+    from minidw.database.transaction import bound
     from minidw.feed import find_files, survey
     from minidw.reports import terminal
     from minidw.settings import Settings

@@ -8,7 +8,7 @@ from minidw.cli.options import Commands, add, day, destroying, whole_number, wri
 from minidw.cli.output import Output, confirm
 
 if TYPE_CHECKING:
-    from minidw.pipeline import Result
+    from minidw.pipeline.result import Result
 
 
 def add_stage(commands: Commands) -> None:

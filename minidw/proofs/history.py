@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import case, func, literal, select
 
-from minidw.database import reading
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.transaction import reading
 from minidw.schema.ledger import Batch, place_of
 from minidw.settings import Settings
 from minidw.steps.rules import rules_in_force

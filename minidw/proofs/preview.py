@@ -20,11 +20,13 @@ from sqlalchemy import (
     table,
 )
 
-from minidw.database import transaction
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.transaction import transaction
 from minidw.feed.format import Format
 from minidw.feed.survey import Feed
-from minidw.pipeline import Result, all_steps, follow_rules, surveyed, unload_steps
+from minidw.pipeline.files import surveyed
+from minidw.pipeline.result import Result
+from minidw.pipeline.sequence import all_steps, follow_rules, unload_steps
 from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts
 from minidw.schema.words import Role

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, exists, func, select
 
-from minidw.database import reading
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.transaction import reading
 from minidw.errors import SettingsError
 from minidw.feed.format import Translation
 from minidw.schema.ledger import Batch, MartBuild

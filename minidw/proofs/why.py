@@ -4,8 +4,8 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
-from minidw.database import reading
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.transaction import reading
 from minidw.errors import SettingsError, printable
 from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, func, select
 
-from minidw.database import reading
-from minidw.engine import Bind
-from minidw.lock import holder, number_waiting
+from minidw.database.engine import Bind
+from minidw.database.lock import holder, number_waiting
+from minidw.database.transaction import reading
 from minidw.schema import (
     Batch,
     CheckResult,

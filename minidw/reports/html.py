@@ -11,8 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from minidw.database import reading
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.transaction import reading
 from minidw.errors import SettingsError, printable
 from minidw.reports import charts
 from minidw.reports.data import Rows

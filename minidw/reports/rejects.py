@@ -9,8 +9,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, select
 
-from minidw.database import reading
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.transaction import reading
 from minidw.errors import SettingsError, printable
 from minidw.feed.declaration import from_dict
 from minidw.schema.ledger import Batch

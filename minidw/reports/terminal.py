@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 
-from minidw.pipeline import Result
+from minidw.pipeline.result import Result
 from minidw.proofs.preview import Preview, RowChange
 from minidw.proofs.verify import Verified
 from minidw.proofs.why import Explanation, Row

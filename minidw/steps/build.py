@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Executable, delete, func, select, table, upda
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
-from minidw.connection import is_lost, one_line
+from minidw.database.connection import is_lost, one_line
 from minidw.errors import DatabaseError
 from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.mart import Mart

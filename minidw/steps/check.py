@@ -28,7 +28,7 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import InstrumentedAttribute
 
-from minidw.connection import is_lost, one_line
+from minidw.database.connection import is_lost, one_line
 from minidw.errors import DatabaseError, DeclarationError
 from minidw.schema.checks import Check
 from minidw.schema.ledger import Batch, place_of

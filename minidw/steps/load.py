@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, array
 from sqlalchemy.types import Integer, Text
 
-from minidw.database import lock_at_once
+from minidw.database.tables import lock_at_once
 from minidw.errors import BadFileError, SettingsError
 from minidw.feed.declaration import differences, from_dict, to_dict
 from minidw.feed.format import Format, Translation

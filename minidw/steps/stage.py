@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, delete, exists, func, or_, select, update
 
-from minidw.database import lock_at_once, may_rebuild
+from minidw.database.tables import lock_at_once, may_rebuild
 from minidw.errors import BadFileError, SettingsError
 from minidw.feed.declaration import from_dict
 from minidw.feed.format import AS_CONTRACTED, Translation

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, event, select
 
 import minidw
 from minidw import Run, SettingsError
-from minidw.pipeline import Result
+from minidw.pipeline.result import Result
 
 Feed = Callable[..., Path]
 

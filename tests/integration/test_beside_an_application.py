@@ -12,7 +12,7 @@ from sqlalchemy import URL, Engine, inspect, text
 
 import minidw
 from minidw import Settings
-from minidw.revision import current, heads
+from minidw.database.revision import current, heads
 
 RECIPE = (Path(__file__).parents[2] / "docs" / "beside-an-application.md").read_text()
 INCLUDE_NAME, SHARED = re.findall(r"```python\n(.*?)```", RECIPE, re.DOTALL)

@@ -10,7 +10,7 @@ from sqlalchemy import URL, Connection, Engine, text
 import minidw
 from minidw import DatabaseError, Settings
 from minidw.cli import main
-from minidw.database import may_rebuild
+from minidw.database.tables import may_rebuild
 from minidw.transforms.staging import INDEXES
 
 Feed = Callable[..., Path]

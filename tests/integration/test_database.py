@@ -9,11 +9,11 @@ from sqlalchemy import URL, make_url
 
 import minidw
 from minidw import DatabaseError, Settings, SettingsError
-from minidw.engine import connect_arguments
+from minidw.database.engine import connect_arguments
 
 
 def test_an_older_server_is_refused(database: URL, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("minidw.connection.OLDEST_SERVER", 990000)
+    monkeypatch.setattr("minidw.database.connection.OLDEST_SERVER", 990000)
     with pytest.raises(DatabaseError, match=r"this server is PostgreSQL 1\d; minidw needs 99 or later"):
         minidw.build_marts(settings=Settings(url=database))
 

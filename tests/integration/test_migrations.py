@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, create_engine, inspect, text
 import minidw
 from minidw import Settings
 from minidw.cli import main
-from minidw.revision import migrations
+from minidw.database.revision import migrations
 from minidw.schema import Base
 
 SCHEMAS = ("raw", "staging", "mart")

@@ -11,7 +11,7 @@ from sqlalchemy import URL, Connection, Engine, text
 
 import minidw
 from minidw import DatabaseError, Settings
-from minidw.revision import current, heads, migrations
+from minidw.database.revision import current, heads, migrations
 
 Feed = Callable[..., Path]
 (HEAD,) = heads()

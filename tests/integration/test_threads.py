@@ -13,8 +13,9 @@ import pytest
 from sqlalchemy import URL, Engine, text
 
 import minidw
-from minidw import Settings, migrate
-from minidw.revision import heads
+from minidw import Settings
+from minidw.database import migrate
+from minidw.database.revision import heads
 from tests.support.feeds import write_feed
 from tests.support.servers import reachable_directory, temporary_database
 
@@ -105,7 +106,7 @@ def test_upgrades_of_several_databases_go_each_to_its_own(server: URL, times: in
         found = []
         for engine in engines:
             with engine.connect() as conn:
-                found.append(minidw.revision.current(conn))
+                found.append(minidw.database.revision.current(conn))
         assert found == [heads(), heads(), {"0002"}]
 
 

@@ -13,8 +13,8 @@ from sqlalchemy import URL, Engine, text
 import minidw
 from minidw import Settings, WarehouseBusyError
 from minidw.cli import main
-from minidw.database import transaction
-from minidw.revision import migrations
+from minidw.database.revision import migrations
+from minidw.database.transaction import transaction
 from tests.support.servers import reachable_directory
 
 Feed = Callable[..., Path]
@@ -73,7 +73,7 @@ def test_at_head_nothing_is_locked(warehouse: Engine, feed: Feed) -> None:
 def test_an_upgrade_that_is_not_to_wait_says_who_is_at_work(warehouse: Engine) -> None:
     minidw.downgrade(warehouse, "0004")
     with warehouse.begin() as conn:
-        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": minidw.lock.LOCK_KEY})
+        conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": minidw.database.lock.LOCK_KEY})
         for call in (minidw.upgrade, minidw.downgrade):
             with pytest.raises(WarehouseBusyError, match=BUSY):
                 call(warehouse, wait=False)
@@ -116,5 +116,7 @@ def test_the_head_is_what_alembic_says_it_is() -> None:
     config = Config()
     config.set_main_option("script_location", str(migrations()))
     directory = ScriptDirectory.from_config(config)
-    assert minidw.revision.heads() == frozenset(directory.get_heads())
-    assert minidw.revision.scripts().keys() == {script.revision for script in directory.walk_revisions()}
+    assert minidw.database.revision.heads() == frozenset(directory.get_heads())
+    assert minidw.database.revision.scripts().keys() == {
+        script.revision for script in directory.walk_revisions()
+    }

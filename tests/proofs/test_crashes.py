@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import URL, Engine
 
 import minidw
-from minidw import embedded, pipeline
+from minidw import embedded
 from minidw.errors import DatabaseError
 from minidw.settings import Settings
 from tests.support import servers
@@ -130,7 +130,7 @@ def test_a_server_killed_at_any_time_of_a_run(
     crashes: int, home: Path, untroubled: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Nobody starts the server again while the run asks for it.
-    monkeypatch.setattr(pipeline, "RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("minidw.pipeline.attempt.RECONNECT_SECONDS", 0.0)
     dice, paths = random.Random(2), [write_batch(tmp_path, number) for number in range(crashes + 4)]
     server = embedded.start(home)
     warehouse = minidw.create_engine(Settings(url=server.url))

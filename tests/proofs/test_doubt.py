@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import URL, Engine, func, select
 
 import minidw
-from minidw import pipeline
 from minidw.errors import DatabaseError
 from minidw.settings import Settings
 from tests.support import servers
@@ -109,7 +108,7 @@ def test_where_the_ledger_cannot_be_asked_the_next_run_finds_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     breaking, warehouse = proxy
-    monkeypatch.setattr(pipeline, "RECONNECT_SECONDS", 0.0)
+    monkeypatch.setattr("minidw.pipeline.attempt.RECONNECT_SECONDS", 0.0)
     for number in range(cuts):
         path = write_batch(tmp_path, number)
         # When the connection breaks at the commit and the server cannot be reached any more

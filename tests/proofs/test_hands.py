@@ -22,7 +22,7 @@ from sqlalchemy import URL, Connection, Engine, event, text
 
 import minidw
 from minidw import Settings
-from minidw.lock import LOCK_KEY
+from minidw.database.lock import LOCK_KEY
 from tests.support.feeds import write_feed
 
 # Starting by fork takes a tenth of the time, where it is safe.

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 
 import minidw
 from minidw import Settings, cli, embedded
-from minidw.pins import PINNED
+from minidw.database.pins import PINNED
 from tests.support import servers
 from tests.support.feeds import write_feed
 

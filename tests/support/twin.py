@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 
 import minidw
-from minidw.lock import lock_statement
+from minidw.database.lock import lock_statement
 from minidw.schema.base import Base
 from minidw.settings import Settings
 from tests.support.feeds import write_feed

@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, InvalidRequestError, PendingRollbackError
 from sqlalchemy.orm import Session, scoped_session
 
 from minidw.address import without_secrets
-from minidw.engine import Target
+from minidw.database.engine import Target
 from minidw.errors import ConnectionLostError, DatabaseError, SettingsError
 
 OLDEST_SERVER = 160000

@@ -5,12 +5,12 @@ from typing import Any
 
 from sqlalchemy import CheckConstraint, Table, text
 
-from minidw.database import reading
-from minidw.engine import Bind
+from minidw.database.engine import Bind
+from minidw.database.migrate import OPTIONS, SCHEMAS
+from minidw.database.own_migrations import own_version_table
+from minidw.database.revision import VERSION_SCHEMA, VERSION_TABLE
+from minidw.database.transaction import reading
 from minidw.errors import DatabaseError
-from minidw.migrate import OPTIONS, SCHEMAS
-from minidw.own_migrations import own_version_table
-from minidw.revision import VERSION_SCHEMA, VERSION_TABLE
 from minidw.schema import Base
 from minidw.schema.own import load_own
 from minidw.settings import Settings

@@ -5,8 +5,8 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Connection, func, select
 
+from minidw.database.pins import PINNED, set_local
 from minidw.errors import DatabaseError, WarehouseBusyError
-from minidw.pins import PINNED, set_local
 
 LOCK_KEY = 0x6D696E696477
 

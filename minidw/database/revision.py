@@ -26,7 +26,7 @@ _MADE_FIRST = {"raw.batches", "raw.orders_all", "staging.orders_stg", "mart.buil
 
 def migrations() -> Path:
     """The Alembic scripts: inside the installed package, or beside it in a checkout."""
-    package = Path(__file__).parent
+    package = Path(__file__).parents[1]
     installed = package / "migrations"
     return installed if installed.is_dir() else package.parent / "migrations"
 

@@ -11,13 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select, update
 
-from minidw.connection import connection
-from minidw.engine import Target, create_engine
+from minidw.database.connection import connection
+from minidw.database.engine import Target, create_engine
+from minidw.database.lock import hold
+from minidw.database.migrate import alembic_alone, opened, upgrade
+from minidw.database.pins import pin
+from minidw.database.revision import VERSION_SCHEMA
 from minidw.errors import DatabaseError, MinidwError
-from minidw.lock import hold
-from minidw.migrate import alembic_alone, opened, upgrade
-from minidw.pins import pin
-from minidw.revision import VERSION_SCHEMA
 from minidw.schema import OURS, Base, MartBuild
 from minidw.schema.own import find_project, load_own
 

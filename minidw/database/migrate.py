@@ -9,12 +9,11 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from minidw.connection import connection, target_of
-from minidw.engine import Bind, create_engine
-from minidw.errors import DatabaseError
-from minidw.lock import hold
-from minidw.pins import pin, set_local
-from minidw.revision import (
+from minidw.database.connection import connection, target_of
+from minidw.database.engine import Bind, create_engine
+from minidw.database.lock import hold
+from minidw.database.pins import pin, set_local
+from minidw.database.revision import (
     VERSION_SCHEMA,
     VERSION_TABLE,
     current,
@@ -24,6 +23,7 @@ from minidw.revision import (
     mismatch,
     scripts,
 )
+from minidw.errors import DatabaseError
 from minidw.schema import Base
 from minidw.settings import Settings
 

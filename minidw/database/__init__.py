@@ -1,0 +1,1 @@
+"""The database: connecting, what a transaction of ours depends on, its tables and their revisions."""

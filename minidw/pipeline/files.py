@@ -1,0 +1,125 @@
+"""Bringing a file into the warehouse."""
+
+from pathlib import Path
+
+from sqlalchemy import Connection
+
+from minidw.database.engine import Bind
+from minidw.feed.format import Format
+from minidw.feed.survey import Feed, survey
+from minidw.pipeline.attempt import attempt
+from minidw.pipeline.result import Result
+from minidw.pipeline.sequence import Progress, all_steps
+from minidw.settings import Settings
+from minidw.steps.load import load
+
+
+def run(
+    source: str | Path | Feed,
+    bind: Bind = None,
+    *,
+    format: Format | None = None,
+    force: bool = False,
+    number_lines: bool = False,
+    replace: int | None = None,
+    accept_rules: bool = False,
+    wait: bool = True,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
+) -> Result:
+    """Bring a CSV file into the warehouse: load, stage, build and check in one commit.
+
+    A file whose bytes are there already is skipped; whatever an earlier step left undone is done.
+
+    Args:
+        source: path of the file, ``-`` for standard input, or a file that was surveyed
+        bind: where to work; the transaction of a Connection or Session is joined and never committed;
+            nothing: what the settings say
+        format: how the file is to be read; a CSV that keeps to the contract by default
+        force: load it although its bytes are there already (False)
+        number_lines: the rows of an order are its lines: number them in file order (False)
+        replace: number of a batch to unload; the file takes its place in the order of deliveries, so that
+            what corrected it later still does. None by default
+        accept_rules: where the settings say otherwise than the rules of the warehouse, change these, and
+            everything that follows from them, in the same commit (False)
+        wait: where another runner holds the warehouse, wait for it (True)
+        progress: called with the number of bytes read since it was last called, while the file is loaded
+        settings: those of the environment by default
+
+    Returns:
+        What each step did; ``loaded.skipped`` says that the bytes were there already.
+
+    Raises:
+        BadFileError: the file is refused, or too many of its rows are
+        CheckFailedError: a check of severity ``error`` found rows
+        SettingsError: an argument or a setting is wrong, or says otherwise than the rules of the warehouse
+        WarehouseBusyError: another runner holds the warehouse, and ``wait`` is false
+        DatabaseError: the database cannot be used
+
+    Nothing of the file is stored then, save the ledger's note of the failure.
+
+    Example:
+        >>> staged = minidw.run("corrections.csv").staged[0]
+        >>> staged.inserted, staged.updated
+        (1, 1)
+        >>> minidw.run("corrections.csv").loaded.skipped
+        True
+    """
+    settings = settings or Settings.from_env()
+    feed = surveyed(source, format)
+
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
+        all_steps(
+            conn,
+            result,
+            feed,
+            ruled,
+            force=force,
+            number_lines=number_lines,
+            replace=replace,
+            progress=progress,
+        )
+
+    return attempt("run", work, bind, settings, create=True, wait=wait, file=feed.name, accept=accept_rules)
+
+
+def load_raw(
+    source: str | Path | Feed,
+    bind: Bind = None,
+    *,
+    format: Format | None = None,
+    force: bool = False,
+    number_lines: bool = False,
+    wait: bool = True,
+    progress: Progress | None = None,
+    settings: Settings | None = None,
+) -> Result:
+    """Load a CSV file into raw as one batch: the first step of ``run``, in a commit of its own.
+
+    Args:
+        source, bind, format, force, number_lines, wait, progress, settings: as in ``run``
+
+    Returns:
+        ``loaded``: the batch and the rows it has.
+
+    Raises:
+        BadFileError: the file is refused
+        SettingsError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> minidw.load_raw("corrections.csv").loaded.rows_read
+        2
+    """
+    settings = settings or Settings.from_env()
+    feed = surveyed(source, format)
+
+    def work(conn: Connection, result: Result, _: Settings) -> None:
+        with result.step("load"):
+            result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+
+    return attempt("load", work, bind, settings, create=True, wait=wait, file=feed.name)
+
+
+def surveyed(source: str | Path | Feed, format: Format | None) -> Feed:
+    """The file, read once in full before any connection is made."""
+    return source if isinstance(source, Feed) else survey(source, format or Format())
