@@ -34,6 +34,8 @@ HOME = ".minidw"
 RECORD = "cluster.json"
 OF_HOME = "home"
 """The file in a directory of SYSTEM_HOME that names the home to which it belongs."""
+# What a first start that was killed leaves, and what a disk of its own has.
+OURS = ("start.lock", f"{RECORD}.new", "lost+found")
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ def make_home(home: Path) -> Path:
         _make(place)
     if place.stat().st_mode & stat.S_IWOTH:
         raise EmbeddedError(f"{printable(str(place))} is not private: everybody may write there")
+    if find_cluster(home) is None:
+        _refuse_foreign(place)
     return place
 
 
@@ -145,6 +149,16 @@ def decide_cluster(home: Path) -> Cluster:
         record = {"directory": "." if inside else str(cluster.directory), "owner": cluster.owner}
         write_whole(place / RECORD, json.dumps(record).encode())
     return cluster
+
+
+def _refuse_foreign(place: Path) -> None:
+    """As of MINIDW_HOME=$HOME: a warehouse is not strewn among what somebody else keeps there."""
+    foreign = min((path.name for path in place.iterdir() if path.name not in OURS), default=None)
+    if foreign is not None:
+        raise EmbeddedError(
+            f"{printable(str(place))} is no warehouse and not empty (it has {printable(foreign)}):"
+            " name a new directory, or an empty one"
+        )
 
 
 def _resolved(home: Path) -> Path:

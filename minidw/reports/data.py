@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import ColumnElement, Connection, case, func, select
 
 from minidw.database.engine import Bind
 from minidw.database.lock import holder, number_waiting
@@ -19,9 +19,10 @@ from minidw.schema import (
     OrderChange,
     OrderTotal,
     ProductRevenue,
+    RuleVersion,
     Run,
 )
-from minidw.schema.vocabulary import FATES
+from minidw.schema.vocabulary import FATES, SEGMENTS
 from minidw.settings import Settings
 from minidw.steps.rules import RuleInForce, present_rules
 from minidw.transforms.constructs import Query
@@ -69,13 +70,16 @@ def top_products(number: int = 10) -> Query:
 
 
 def segments() -> Query:
-    """Customers and their value per segment, most valuable first."""
-    value = func.sum(CustomerSegments.lifetime_value).label("lifetime_value")
-    customers = func.count().label("customers")
+    """Customers and their value per segment, from VIP down: in the same order every day."""
+    order = case({segment: place for place, segment in enumerate(SEGMENTS)}, value=CustomerSegments.segment)
     return (
-        select(CustomerSegments.segment, customers, value)
+        select(
+            CustomerSegments.segment,
+            func.count().label("customers"),
+            func.sum(CustomerSegments.lifetime_value).label("lifetime_value"),
+        )
         .group_by(CustomerSegments.segment)
-        .order_by(value.desc())
+        .order_by(order)
     )
 
 
@@ -218,6 +222,21 @@ def rules(bind: Bind = None, *, settings: Settings | None = None) -> list[RuleIn
     settings = settings or Settings.from_env()
     with reading(bind, settings) as conn:
         return list(present_rules(conn, settings).values())
+
+
+def rule_versions(bind: Bind = None, *, settings: Settings | None = None) -> Rows:
+    """Every version of the rules that were ever changed: what was set when, by whom. The oldest first."""
+    columns = [
+        getattr(RuleVersion, name) for name in ("set_at", "name", "value", "origin", "version", "set_by")
+    ]
+    changed = select(RuleVersion.name).where(RuleVersion.version > 1)
+    versions = (
+        select(*columns)
+        .where(RuleVersion.name.in_(changed))
+        .order_by(RuleVersion.set_at, RuleVersion.name, RuleVersion.version)
+    )
+    with reading(bind, settings or Settings.from_env()) as conn:
+        return _rows(conn, versions)
 
 
 def _rows(conn: Connection, statement: Query) -> Rows:

@@ -11,7 +11,6 @@ from sqlalchemy import (
     Connection,
     Date,
     Integer,
-    case,
     cast,
     column,
     exists,
@@ -28,7 +27,6 @@ from minidw.schema import (
     Batch,
     CheckResult,
     CustomerLtv,
-    CustomerSegments,
     DailyRevenue,
     MartBuild,
     OrderLine,
@@ -36,7 +34,7 @@ from minidw.schema import (
     ProductRevenue,
     Run,
 )
-from minidw.schema.vocabulary import FATES, SEGMENTS
+from minidw.schema.vocabulary import FATES
 from minidw.schema.words import counts_as_revenue
 from minidw.transforms.constructs import CreateTemporary, Query
 
@@ -97,7 +95,7 @@ def read_figures(conn: Connection, rules: dict[str, Any]) -> Figures:
         periods=growth(days),
         months=by_month(rows(orders_by_month()), cohorts),
         cohorts=retention(cohorts),
-        segments=with_shares(rows(segments()), ("customers", "lifetime_value")),
+        segments=with_shares(rows(data.segments()), ("customers", "lifetime_value")),
         products=rows(top_products()),
         customers=rows(top_customers()),
         categories=with_shares(rows(revenue_by_category()), ("revenue",)),
@@ -185,20 +183,6 @@ def customers_by_cohort() -> Query:
     columns = statement.selected_columns
     return statement.group_by(columns.cohort, columns.months_since).order_by(
         columns.cohort, columns.months_since
-    )
-
-
-def segments() -> Query:
-    """Customers and lifetime value per segment, the most valuable first."""
-    order = case({segment: place for place, segment in enumerate(SEGMENTS)}, value=CustomerSegments.segment)
-    return (
-        select(
-            CustomerSegments.segment,
-            func.count().label("customers"),
-            func.sum(CustomerSegments.lifetime_value).label("lifetime_value"),
-        )
-        .group_by(CustomerSegments.segment)
-        .order_by(order)
     )
 
 

@@ -170,14 +170,20 @@ def print_verified(console: Console, verified: Verified) -> None:
         print_text(console, f"no differing rows in {', '.join(verified.tables)}")
 
 
-def print_rules(console: Console, rules: Sequence[RuleInForce]) -> None:
-    """The rules in force, each with where it is from and since when; what the settings say otherwise."""
+def print_rules(console: Console, rules: Sequence[RuleInForce], versions: Rows) -> None:
+    """The rules in force, each with where it is from and since when; what was set when, and by whom."""
     rows = [
         {"rule": rule.name, "value": rule.value or NOT_SET, "from": rule.origin}
         | {"since": None if rule.since is None else rule.since.astimezone(UTC).date()}
         for rule in rules
     ]
     print_rows(console, rows)
+    history = [
+        {"set at": row["set_at"], "rule": row["name"], "value": row["value"] or NOT_SET}
+        | {"from": row["origin"], "by": row["set_by"]}
+        for row in versions
+    ]
+    print_rows(console, history, "what was changed")
     for rule in rules:
         print_text(console, f"{rule.name}: {rule.meaning}")
     if any(rule.since is None for rule in rules):

@@ -196,6 +196,33 @@ def test_a_home_where_everybody_may_write_is_refused(directory: Path) -> None:
     assert list((directory / "home").iterdir()) == []
 
 
+@pytest.mark.parametrize("home", ["/", "~", "used"])
+def test_a_home_that_has_other_things_is_refused(
+    home: str, directory: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Given a directory in which somebody keeps something
+    (directory / "used").mkdir(mode=0o755)
+    (directory / "used" / "notes.txt").touch()
+    before = sorted((directory / "used").iterdir())
+    monkeypatch.setenv("HOME", str(directory / "used"))
+    monkeypatch.setenv("MINIDW_HOME", home if home in "/~" else str(directory / home))
+    # When a warehouse is to be made there, then it is not, in one line
+    for command in ("migrate", "run feed.csv"):
+        write_feed(directory / "a" / "b" / "feed.csv", "order_id\n1")
+        assert cli.main(command.split()) == 2
+        said = capfd.readouterr().err
+        assert "is no warehouse and not empty (it has " in said
+        assert said.count("\n") == 1
+    assert sorted((directory / "used").iterdir()) == before
+
+
+def test_a_home_with_other_things_and_a_warehouse_is_one(directory: Path, made: Made) -> None:
+    (made("home") / "notes.txt").touch()
+    (directory / "home" / "cluster.json").unlink()
+    start(directory / "home").close()
+    embedded.stop(directory / "home")
+
+
 def on_a_terminal(*words: str, **environment: str) -> tuple[int, str]:
     """The exit code of a command, and what it said on standard error to a person who looks."""
     terminal, other_end = os.openpty()

@@ -334,6 +334,20 @@ def test_rules_are_shown_with_where_they_come_from(until_june: Cli, monkeypatch:
     assert listed["SEGMENT_VIP"].items() >= {"value": "10000", "said": "20000", "disputed": True}.items()
 
 
+def test_rules_are_shown_with_what_was_set_when_and_by_whom(until_june: Cli) -> None:
+    assert "what was changed" not in until_june("rules").out
+    assert until_june("rules", "--set", "SEGMENT_VIP=20000", "--yes").code == 0
+    shown = until_june("rules").out.partition("what was changed")[2]
+    assert re.search(r"20\d\d-.* SEGMENT_VIP .* 10000 .* default .* \w+ ", shown)
+    assert re.search(r"20\d\d-.* SEGMENT_VIP .* 20000 .* set .* \w+ ", shown)
+    history = json.loads(until_june("rules", "--json").out)["history"]
+    assert [(row["name"], row["version"], row["value"]) for row in history] == [
+        ("SEGMENT_VIP", 1, "10000"),
+        ("SEGMENT_VIP", 2, "20000"),
+    ]
+    assert all(row["set_by"] and row["set_at"] for row in history)
+
+
 def test_a_refusal_is_one_line_and_exit_code_2(until_june: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDER_DATE_MAX", "2026-12-31")
     for command in ("stage", "build", "check", "verify"):

@@ -33,6 +33,43 @@ def command(*arguments: str, code: int = 0) -> str:
     return done.stdout
 
 
+def shell(script: str) -> subprocess.CompletedProcess[str]:
+    """Run lines of a console block as a user would, with the commands that are installed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return subprocess.run(
+        ["/bin/sh", "-ec", script],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PATH": path},
+    )
+
+
+@pytest.mark.slow
+def test_the_section_of_the_readme_does_what_it_says_and_again(
+    tmp_path: Path, empty_database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", empty_database.render_as_string(hide_password=False))
+    section = (ROOT / "README.md").read_text().partition("\n## Add a mart\n")[2].partition("\n## ")[0]
+    init, then = re.findall(r"```console\n(.*?)```", section, re.DOTALL)
+    # As printed
+    done = shell(init)
+    assert done.returncode == 0, done.stderr
+    monkeypatch.chdir(tmp_path / "shop")
+    add_the_mart_of_the_readme()
+    assert (done := shell(then)).returncode == 0, done.stderr
+    assert "nothing to build from" in done.stdout
+    # And again: what is there is not overwritten, and nothing is left to do
+    marts = Path("marts.py").read_text()
+    monkeypatch.chdir(tmp_path)
+    done = shell(init)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    monkeypatch.chdir(tmp_path / "shop")
+    assert Path("marts.py").read_text() == marts
+    assert (done := shell(then)).returncode == 0, done.stderr
+    command("alembic", "check")
+
+
 def add_the_mart_of_the_readme() -> None:
     """Put the README's class after the marts that are there, as printed."""
     readme = (ROOT / "README.md").read_text()
