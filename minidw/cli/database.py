@@ -64,9 +64,9 @@ def migrate(arguments: argparse.Namespace, output: Output) -> int:
                 confirm(output, f"this goes back to {target}, which drops tables{_what_is_there(engine)}")
             if target == "base":
                 own = migrate_own(engine, "downgrade", "base")
-            minidw.downgrade(engine, target)
+            minidw.downgrade(engine, revision=target)
         else:
-            minidw.upgrade(engine, arguments.revision or "head")
+            minidw.upgrade(engine, revision=arguments.revision or "head")
             if arguments.revision is None:
                 own = migrate_own(engine)
         after = _revision(engine)

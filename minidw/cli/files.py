@@ -14,7 +14,7 @@ from minidw.cli.streams import is_terminal
 from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
-    from minidw.feed import Feed
+    from minidw.feed import SurveyedFile
     from minidw.pipeline.result import Result
 
 
@@ -136,16 +136,16 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
     settings = Settings.from_env()
     format = declared(arguments)
     sources = find_files(arguments.files)
-    feeds = [_without_descriptors(survey(source, format)) for source in sources]
+    files = [_without_descriptors(survey(source, format)) for source in sources]
     many = len(sources) >= terminal.MANY_FILES
     results: list[Result] = []
     try:
         with bound(None, settings, create=True, wait=not arguments.no_wait) as engine:
-            for source, surveyed in zip(sources, feeds, strict=True):
-                feed = surveyed or survey(source, format)
-                with output.progress(feed) as progress:
+            for source, surveyed in zip(sources, files, strict=True):
+                file = surveyed or survey(source, format)
+                with output.progress(file) as progress:
                     result = call(
-                        feed,
+                        file,
                         engine,
                         force=arguments.force,
                         wait=not arguments.no_wait,
@@ -160,6 +160,6 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
     return 0
 
 
-def _without_descriptors(feed: "Feed") -> "Feed | None":
-    """The feed, unless it holds files open: of many such files, one is held at a time."""
-    return feed if feed.malformed_spool is None or feed.name == "stdin" else None
+def _without_descriptors(file: "SurveyedFile") -> "SurveyedFile | None":
+    """The file, unless it holds files open: of many such files, one is held at a time."""
+    return file if file.malformed_spool is None or file.name == "stdin" else None

@@ -15,7 +15,7 @@ from minidw.errors import BadFileError, MinidwError, SettingsError, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from minidw.feed import Feed
+    from minidw.feed import SurveyedFile
 
 
 class Data(Protocol):
@@ -91,16 +91,16 @@ class Output:
         return UNLIMITED
 
     @contextmanager
-    def progress(self, feed: "Feed") -> Iterator[Callable[[int], None] | None]:
+    def progress(self, file: "SurveyedFile") -> Iterator[Callable[[int], None] | None]:
         """A bar on standard error for a file that takes more than a moment, where a person is watching."""
-        if not self.err.isatty() or feed.size < LARGE_FILE:
+        if not self.err.isatty() or file.size < LARGE_FILE:
             yield None
             return
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
         columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
         with Progress(*columns, console=self._beside(), transient=True) as bar:
-            task = bar.add_task(f"loading {feed.name}", total=feed.size)
+            task = bar.add_task(f"loading {file.name}", total=file.size)
             yield lambda read: bar.advance(task, read)
 
     @contextmanager

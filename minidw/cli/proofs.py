@@ -63,6 +63,6 @@ def why(arguments: argparse.Namespace, output: Output) -> int:
     limit = arguments.limit
     if limit is None and not output.as_json:
         limit = terminal.LONGEST_LIST
-    lines = minidw.why(arguments.mart, *arguments.key, limit=limit)
+    lines = minidw.why(arguments.mart, arguments.key, limit=limit)
     output.show(lines.as_dict(), lambda console: terminal.print_explanation(console, lines))
     return 0 if lines.order_lines or lines.row else 1

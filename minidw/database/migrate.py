@@ -32,7 +32,7 @@ SCHEMAS = ("raw", "staging", "mart")
 
 
 def upgrade(
-    bind: Bind = None, revision: str = "head", *, wait: bool = True, settings: Settings | None = None
+    bind: Bind = None, *, revision: str = "head", wait: bool = True, settings: Settings | None = None
 ) -> None:
     """Bring the schema to a revision, as ``alembic upgrade`` does; at ``head`` it looks, and locks nothing.
 
@@ -57,7 +57,7 @@ def upgrade(
 
 
 def downgrade(
-    bind: Bind = None, revision: str = "base", *, wait: bool = True, settings: Settings | None = None
+    bind: Bind = None, *, revision: str = "base", wait: bool = True, settings: Settings | None = None
 ) -> None:
     """Take the schema back to a revision, as ``alembic downgrade`` does; at ``base`` nothing of ours is left.
 

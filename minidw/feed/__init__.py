@@ -3,6 +3,6 @@
 from minidw.feed.format import Format
 from minidw.feed.known import named_feed
 from minidw.feed.source import find_files
-from minidw.feed.survey import Feed, survey
+from minidw.feed.survey import SurveyedFile, survey
 
-__all__ = ["Feed", "Format", "find_files", "named_feed", "survey"]
+__all__ = ["Format", "SurveyedFile", "find_files", "named_feed", "survey"]

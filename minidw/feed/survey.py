@@ -19,11 +19,11 @@ from minidw.feed.salvage import LINE_FAULTS, salvage
 from minidw.feed.scan import Scanner
 from minidw.feed.source import Source, find_files
 
-__all__ = ["Feed", "Format", "find_files", "survey"]
+__all__ = ["Format", "SurveyedFile", "find_files", "survey"]
 
 
 @dataclass(frozen=True)
-class Feed:
+class SurveyedFile:
     """A surveyed file: its structure is sound, and COPY will read exactly ``rows`` rows from it.
 
     name: of the file, without its directory; ``stdin`` for standard input
@@ -52,9 +52,9 @@ class Feed:
         default=None, repr=False
     )  # set: source is a spool of the sound rest
 
-    def open(self, progress: Callable[[int], None] | None = None) -> "FeedStream":
+    def open(self, progress: Callable[[int], None] | None = None) -> "FileStream":
         """The file as UTF-8 for COPY; ``progress`` is told the bytes read since it was last called."""
-        return FeedStream(self, progress)
+        return FileStream(self, progress)
 
     def open_malformed(self) -> BinaryIO:
         """The lines set aside, as CSV without a header: physical line number, code, text.
@@ -77,14 +77,14 @@ class Feed:
         return BadFileError(self.name, "NOT_CSV", "PostgreSQL does not read this as CSV", line=line)
 
 
-class FeedStream:
+class FileStream:
     """What COPY reads: the header and the rows as delivered, in UTF-8, without blank lines at the end.
 
     Hashes what it reads, and raises BadFileError at the end if it is not what was surveyed.
     """
 
-    def __init__(self, feed: Feed, progress: Callable[[int], None] | None) -> None:
-        self._feed = feed
+    def __init__(self, file: SurveyedFile, progress: Callable[[int], None] | None) -> None:
+        self._file = file
         self._progress = progress
         self._texts = self._read_texts()
         self._buffer = b""
@@ -105,19 +105,19 @@ class FeedStream:
     def close(self) -> None:
         self._texts.close()
 
-    def __enter__(self) -> "FeedStream":
+    def __enter__(self) -> "FileStream":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
 
     def _read_texts(self) -> Generator[bytes, None, None]:
-        feed = self._feed
-        decoder = Decoder(feed.format.encoding)
+        file = self._file
+        decoder = Decoder(file.format.encoding)
         digest = hashlib.sha256()
-        before, left = feed.text_start, feed.text_size
+        before, left = file.text_start, file.text_size
         try:
-            with closing(feed.source.chunks()) as chunks:
+            with closing(file.source.chunks()) as chunks:
                 for chunk in chunks:
                     digest.update(chunk)
                     text = decoder.decode(chunk)
@@ -128,18 +128,18 @@ class FeedStream:
                         self._progress(len(chunk))
             text = decoder.decode(b"", final=True)[before:][:left]
         except UndecodableError:
-            raise _changed(feed.name) from None
-        if digest.hexdigest() != feed.sha256 and feed.malformed_spool is None:
-            raise _changed(feed.name)
+            raise _changed(file.name) from None
+        if digest.hexdigest() != file.sha256 and file.malformed_spool is None:
+            raise _changed(file.name)
         yield text
 
 
-def survey(source: str | Path, format: Format | None = None) -> Feed:
+def survey(source: str | Path, format: Format | None = None) -> SurveyedFile:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
     ``-`` is standard input. A file whose name ends in .gz, .bz2, .xz, .zst or .zip is decompressed, and one
-    of tab-separated values, .tsv, needs no delimiter. Where the format says to skip
-    malformed lines, a file with a fault in a line is read once more and the feed goes without such lines.
+    of tab-separated values, .tsv, needs no delimiter. Where the format says to skip malformed lines, a file
+    with a fault in a line is read once more, and what COPY will read goes without such lines.
     """
     opened, format = Source.of(source), format or Format()
     if opened.is_tsv and format.delimiter == ",":
@@ -153,7 +153,7 @@ def survey(source: str | Path, format: Format | None = None) -> Feed:
     return _salvaged(opened, format, fault)
 
 
-def _survey(source: Source, format: Format) -> Feed:
+def _survey(source: Source, format: Format) -> SurveyedFile:
     source.refuse_other_formats(format.encoding)
     reading = _Reading(source.name, format)
     decoder = Decoder(format.encoding)
@@ -169,7 +169,7 @@ def _survey(source: Source, format: Format) -> Feed:
     except UndecodableError as error:
         line = reading.stop(error.text)
         raise error.refusal(source.name, format.encoding, line) from None
-    return Feed(
+    return SurveyedFile(
         name=source.name,
         format=reading.format,
         sha256=digest.hexdigest(),
@@ -227,11 +227,11 @@ class _Reading:
         return len(self.header.names)
 
 
-def _salvaged(source: Source, format: Format, fault: BadFileError) -> Feed:
+def _salvaged(source: Source, format: Format, fault: BadFileError) -> SurveyedFile:
     salvaged = salvage(source, format, fault)
     spool = Source(source.name, spool=salvaged.sound)
     weakref.finalize(spool, salvaged.sound.close)
-    feed = Feed(
+    file = SurveyedFile(
         name=source.name,
         format=replace(salvaged.format, encoding="utf-8", skip_lines=0),  # those of the spool
         sha256=salvaged.digest.hexdigest(),
@@ -245,8 +245,8 @@ def _salvaged(source: Source, format: Format, fault: BadFileError) -> Feed:
         malformed=salvaged.lines,
         malformed_spool=salvaged.malformed,
     )
-    weakref.finalize(feed, salvaged.malformed.close)
-    return feed
+    weakref.finalize(file, salvaged.malformed.close)
+    return file
 
 
 def _changed(name: str) -> BadFileError:

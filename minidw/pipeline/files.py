@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from minidw.database.engine import Bind
 from minidw.feed.format import Format
-from minidw.feed.survey import Feed, survey
+from minidw.feed.survey import SurveyedFile, survey
 from minidw.pipeline.attempt import attempt
 from minidw.pipeline.result import Result
 from minidw.pipeline.sequence import Progress, all_steps
@@ -15,7 +15,7 @@ from minidw.steps.load import load
 
 
 def run(
-    source: str | Path | Feed,
+    source: str | Path | SurveyedFile,
     bind: Bind = None,
     *,
     format: Format | None = None,
@@ -66,13 +66,13 @@ def run(
         True
     """
     settings = settings or Settings.from_env()
-    feed = surveyed(source, format)
+    file = surveyed(source, format)
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
         all_steps(
             conn,
             result,
-            feed,
+            file,
             ruled,
             force=force,
             number_lines=number_lines,
@@ -80,11 +80,11 @@ def run(
             progress=progress,
         )
 
-    return attempt("run", work, bind, settings, create=True, wait=wait, file=feed.name, accept=accept_rules)
+    return attempt("run", work, bind, settings, create=True, wait=wait, file=file.name, accept=accept_rules)
 
 
 def load_raw(
-    source: str | Path | Feed,
+    source: str | Path | SurveyedFile,
     bind: Bind = None,
     *,
     format: Format | None = None,
@@ -111,15 +111,15 @@ def load_raw(
         2
     """
     settings = settings or Settings.from_env()
-    feed = surveyed(source, format)
+    file = surveyed(source, format)
 
     def work(conn: Connection, result: Result, _: Settings) -> None:
         with result.step("load"):
-            result.loaded = load(conn, feed, force=force, number_lines=number_lines, progress=progress)
+            result.loaded = load(conn, file, force=force, number_lines=number_lines, progress=progress)
 
-    return attempt("load", work, bind, settings, create=True, wait=wait, file=feed.name)
+    return attempt("load", work, bind, settings, create=True, wait=wait, file=file.name)
 
 
-def surveyed(source: str | Path | Feed, format: Format | None) -> Feed:
+def surveyed(source: str | Path | SurveyedFile, format: Format | None) -> SurveyedFile:
     """The file, read once in full before any connection is made."""
-    return source if isinstance(source, Feed) else survey(source, format or Format())
+    return source if isinstance(source, SurveyedFile) else survey(source, format or Format())

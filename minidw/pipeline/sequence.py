@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from sqlalchemy import Connection, func, select, update
 
 from minidw.errors import CheckFailedError
-from minidw.feed.survey import Feed
+from minidw.feed.survey import SurveyedFile
 from minidw.pipeline.result import Result
 from minidw.schema.ledger import Batch
 from minidw.settings import Settings
@@ -22,7 +22,7 @@ Progress = Callable[[int], None]
 def all_steps(
     conn: Connection,
     result: Result,
-    feed: Feed,
+    file: SurveyedFile,
     settings: Settings,
     *,
     force: bool,
@@ -35,7 +35,7 @@ def all_steps(
     place = taken[0]["place"] if taken else None
     with result.step("load"):
         result.loaded = load(
-            conn, feed, force=force, number_lines=number_lines, in_place_of=place, progress=progress
+            conn, file, force=force, number_lines=number_lines, in_place_of=place, progress=progress
         )
     if taken:
         with result.step("unload"):
@@ -49,8 +49,9 @@ def all_steps(
 def remaining_steps(conn: Connection, result: Result, settings: Settings) -> None:
     """Those that follow a load, or a change of the rules."""
     with result.step("stage"):
-        landed = result.loaded.batch_id if result.file is not None and not result.loaded.skipped else None
-        replayed, staged = stage(conn, settings, result.checked, landed=landed)
+        is_loaded = result.file is not None and not result.loaded.skipped
+        just_loaded = result.loaded.batch_id if is_loaded else None
+        replayed, staged = stage(conn, settings, result.checked, just_loaded=just_loaded)
         result.replayed = result.replayed or replayed
         result.staged += staged
     with result.step("build"):

@@ -23,7 +23,7 @@ from sqlalchemy import (
 from minidw.database.engine import Bind
 from minidw.database.transaction import transaction
 from minidw.feed.format import Format
-from minidw.feed.survey import Feed
+from minidw.feed.survey import SurveyedFile
 from minidw.pipeline.files import surveyed
 from minidw.pipeline.result import Result
 from minidw.pipeline.sequence import all_steps, follow_rules, unload_steps
@@ -101,7 +101,7 @@ class _RolledBack(Exception):  # noqa: N818 - raised to leave a transaction, not
 
 
 def preview(
-    source: str | Path | Feed,
+    source: str | Path | SurveyedFile,
     bind: Bind = None,
     *,
     rows: int | None = None,
@@ -136,15 +136,15 @@ def preview(
         'orders.csv'
     """
     settings = settings or Settings.from_env()
-    feed = surveyed(source, format)
-    result = Result("preview", feed.name)
+    file = surveyed(source, format)
+    result = Result("preview", file.name)
 
     def run_it(conn: Connection) -> None:
         ruled, result.rules = keep_rules(conn, settings, loading=True, accept=accept_rules)
         all_steps(
             conn,
             result,
-            feed,
+            file,
             ruled,
             force=force,
             number_lines=number_lines,
@@ -250,16 +250,16 @@ def _rolled_back(
 def changed_rows(mart: type[Mart]) -> Query:
     """The rows of a mart that differ from its copy, the largest change first; ``kind`` says how."""
     before, after = _before(mart), mart.__table__
-    grain, columns = keys(mart), list(measures(mart))
-    values = [name for name in columns if name not in grain]
-    same_key = and_(*(before.c[name] == after.c[name] for name in grain))
+    key, columns = keys(mart), list(measures(mart))
+    values = [name for name in columns if name not in key]
+    same_key = and_(*(before.c[name] == after.c[name] for name in key))
     amounts = [name for name in (*named(mart, Role.TOTAL), *values) if _is_number(after.c[name])]
     size = [func.abs(func.coalesce(after.c[name], 0) - func.coalesce(before.c[name], 0)) for name in amounts]
-    gained, lost = before.c[grain[0]].is_(None), after.c[grain[0]].is_(None)
+    gained, lost = before.c[key[0]].is_(None), after.c[key[0]].is_(None)
     return (
         select(
             case((gained, "gained"), (lost, "lost"), else_="changed").label("kind"),
-            *(func.coalesce(after.c[name], before.c[name]).label(f"key_{name}") for name in grain),
+            *(func.coalesce(after.c[name], before.c[name]).label(f"key_{name}") for name in key),
             *(before.c[name].label(f"before_{name}") for name in values),
             *(after.c[name].label(f"after_{name}") for name in values),
         )
@@ -267,7 +267,7 @@ def changed_rows(mart: type[Mart]) -> Query:
         .where(or_(gained, lost, *(before.c[name].is_distinct_from(after.c[name]) for name in values)))
         .order_by(
             *(change.desc() for change in size[:1]),
-            *(func.coalesce(after.c[name], before.c[name]) for name in grain),
+            *(func.coalesce(after.c[name], before.c[name]) for name in key),
         )
     )
 

@@ -19,8 +19,8 @@ from minidw.steps.rules import rules_in_force
 from minidw.steps.stage import judge_again, translated_batches
 from minidw.transforms import marts, proof, replay
 from minidw.transforms.constructs import Query
+from minidw.transforms.judge import batches_by_feed
 from minidw.transforms.parse import Scope
-from minidw.transforms.rules import batches_by_feed
 
 Progress = Callable[[str, int, int], None]
 """Called with what is looked at next, how many parts are done, and how many there are."""

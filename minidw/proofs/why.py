@@ -1,5 +1,6 @@
 """Why a row of a mart is what it is: the order lines, raw rows and files behind it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import exists, select
@@ -56,8 +57,9 @@ class Explanation(list[Row]):
 
 def why(
     mart: str | type[Mart],
-    *key: object,
+    key: object,
     bind: Bind = None,
+    *,
     limit: int | None = None,
     settings: Settings | None = None,
 ) -> Explanation:
@@ -65,7 +67,8 @@ def why(
 
     Args:
         mart: the mart, by its class or the name of its table
-        key: the row's key, one value per key column, as text or as itself
+        key: the row's key, as text or as itself; several values, as a tuple or a row, where it has several
+            columns
         bind: where to read; nothing: what the settings say
         limit: at most so many order lines, the earliest; what they add up to is of all of them
         settings: those of the environment by default
@@ -92,14 +95,15 @@ def why(
     if named is None:
         known = ", ".join(m.__tablename__ for m in all_marts())
         raise SettingsError(f"there is no mart {mart!r}; there are {known}")
-    if len(key) != len(keys(named)):
+    values = tuple(key) if isinstance(key, Sequence) and not isinstance(key, str) else (key,)
+    if len(values) != len(keys(named)):
         raise SettingsError(
             f"{named.__tablename__} has the key {', '.join(keys(named))}: give {len(keys(named))} values"
         )
-    shown = {name: printable(str(value)) for name, value in zip(keys(named), key, strict=True)}
-    if not all(_can_be_stored(str(value)) for value in key):
+    shown = {name: printable(str(value)) for name, value in zip(keys(named), values, strict=True)}
+    if not all(_can_be_stored(str(value)) for value in values):
         return Explanation([], mart=named.__tablename__, key=shown)
-    values = behind.key_values(named, key)
+    typed = behind.key_values(named, values)
     with reading(bind, settings, snapshot=True) as conn:
         rules = rules_in_force(conn, settings).rules
 
@@ -109,18 +113,18 @@ def why(
         def one(statement: Query) -> Row | None:
             return next(iter(rows(statement)), None)
 
-        chain = list(behind.chain(named, values))
+        chain = list(behind.chain(named, typed))
         held = [one(behind.held_row(*link)) for link in chain]
         due = [one(behind.due_row(*link)) for link in chain]
         return Explanation(
-            rows(behind.lines_behind(named, values, limit)),
+            rows(behind.lines_behind(named, typed, limit)),
             mart=named.__tablename__,
             key=shown,
             row=held[0],
             sums=due[-1],
             agrees=all(map(_agree, held, due)),
-            order_lines=conn.execute(behind.number_behind(named, values), rules).scalar_one(),
-            left_out=rows(behind.left_out(named, values)),
+            order_lines=conn.execute(behind.number_behind(named, typed), rules).scalar_one(),
+            left_out=rows(behind.left_out(named, typed)),
             changes_waiting=conn.execute(select(exists().select_from(OrderChange))).scalar_one(),
         )
 

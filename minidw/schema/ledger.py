@@ -216,8 +216,8 @@ class MartBuild(Base):
 
     Example:
         >>> with minidw.create_engine().connect() as conn:
-        ...     conn.execute(select(minidw.MartBuild.mart, minidw.MartBuild.reason).limit(1)).all()
-        [('daily_revenue', 'never built')]
+        ...     conn.scalar(select(minidw.MartBuild.reason).filter_by(mart="daily_revenue"))
+        'never built'
     """
 
     __tablename__ = "builds"

@@ -41,8 +41,8 @@ from minidw.schema.vocabulary import RETURNED, SEGMENTS
 from minidw.schema.words import Role, counts_as_revenue, rule
 from minidw.settings import Settings
 from minidw.transforms.constructs import Query, both_ways, trimmed
+from minidw.transforms.judge import out_of_range_date
 from minidw.transforms.replay import has_rows
-from minidw.transforms.rules import out_of_range_date
 from minidw.transforms.staging import totals_of_lines
 from minidw.transforms.values import is_derived, measures, value_of
 

@@ -31,7 +31,7 @@ from minidw.database.tables import lock_at_once
 from minidw.errors import BadFileError, SettingsError
 from minidw.feed.declaration import differences, from_dict, to_dict
 from minidw.feed.format import Format, Translation
-from minidw.feed.survey import Feed
+from minidw.feed.survey import SurveyedFile
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.vocabulary import RAW_COLUMNS
@@ -70,7 +70,7 @@ class Loaded:
 
 def load(
     conn: Connection,
-    feed: Feed,
+    file: SurveyedFile,
     *,
     force: bool = False,
     number_lines: bool = False,
@@ -83,52 +83,52 @@ def load(
     Raises BadFileError for what only COPY can find; the transaction is to be rolled back then. Raises
     SettingsError for bytes that are there already and are to take another place.
     """
-    declared = replace(feed.declared, lines="number") if number_lines else feed.declared
-    known = _loaded_before(conn, feed)
+    declared = replace(file.declared, lines="number") if number_lines else file.declared
+    known = _loaded_before(conn, file)
     if known is not None and in_place_of is not None and not force:
         raise SettingsError(
-            f"{feed.name} was loaded before, as batch {known['batch_id']}:"
+            f"{file.name} was loaded before, as batch {known['batch_id']}:"
             " it takes another place with --force only"
         )
     if known is not None and not force:
         otherwise = differences(from_dict(known["feed"]), declared)
         return Loaded(
-            known["batch_id"], feed.name, feed.rows + feed.malformed, feed.malformed, True, otherwise
+            known["batch_id"], file.name, file.rows + file.malformed, file.malformed, True, otherwise
         )
     _empty_landing(conn)
     conn.execute(restart_numbering())
     try:
         with conn.begin_nested():
-            copied = copy_file(conn, feed, progress)
+            copied = copy_file(conn, file, progress)
     except BadFileError:
         conn.execute(restart_numbering())
         raise
-    if copied != feed.rows:
-        raise BadFileError(feed.name, "ROW_COUNT", f"{feed.rows} rows were counted but {copied} copied")
-    numbered = _are_numbered(declared, feed)
+    if copied != file.rows:
+        raise BadFileError(file.name, "ROW_COUNT", f"{file.rows} rows were counted but {copied} copied")
+    numbered = _are_numbered(declared, file)
     batch_id: int = conn.execute(
         insert(Batch)
         .values(
             batch_id=next_id(Batch.batch_id),
             in_place_of=in_place_of,
-            file_name=feed.name,
-            sha256=feed.sha256,
+            file_name=file.name,
+            sha256=file.sha256,
             forced=known is not None,
-            file_bytes=feed.size,
-            header={ours: theirs for theirs, ours in zip(feed.header, feed.columns, strict=True) if ours},
+            file_bytes=file.size,
+            header={ours: theirs for theirs, ours in zip(file.header, file.columns, strict=True) if ours},
             feed=to_dict(declared) or null(),
             numbered_lines=numbered,
             load_date=func.current_date(),
-            rows_read=copied + feed.malformed,
-            malformed=feed.malformed,
+            rows_read=copied + file.malformed,
+            malformed=file.malformed,
         )
         .returning(Batch.batch_id)
     ).scalar_one()
     conn.execute(insert_delivered(batch_id, declared.translation if numbered else None))
     conn.execute(restart_numbering())
-    if feed.malformed:
-        _copy_malformed(conn, feed, batch_id)
-    return Loaded(batch_id, feed.name, copied + feed.malformed, feed.malformed)
+    if file.malformed:
+        _copy_malformed(conn, file, batch_id)
+    return Loaded(batch_id, file.name, copied + file.malformed, file.malformed)
 
 
 def restart_numbering() -> Query:
@@ -163,15 +163,15 @@ def _number_of_line(feed: Translation) -> ColumnElement[int]:
     return number + case((returned, FIRST_RETURN), else_=0)
 
 
-def _are_numbered(declared: Format, feed: Feed) -> bool:
+def _are_numbered(declared: Format, file: SurveyedFile) -> bool:
     """Whether the rows of an order are its lines, to be numbered; where returns subtract they always are."""
     lines_are_rows = declared.returns == "subtract" and declared.lines is None
-    return declared.lines == "number" or (lines_are_rows and "line_number" not in feed.columns)
+    return declared.lines == "number" or (lines_are_rows and "line_number" not in file.columns)
 
 
-def _loaded_before(conn: Connection, feed: Feed) -> RowMapping | None:
+def _loaded_before(conn: Connection, file: SurveyedFile) -> RowMapping | None:
     """The first batch of the same bytes."""
-    same = select(Batch.batch_id, Batch.feed).where(Batch.sha256 == feed.sha256, Batch.unloaded_at.is_(None))
+    same = select(Batch.batch_id, Batch.feed).where(Batch.sha256 == file.sha256, Batch.unloaded_at.is_(None))
     return conn.execute(same.order_by(Batch.batch_id).limit(1)).mappings().first()
 
 
@@ -183,13 +183,13 @@ def _empty_landing(conn: Connection) -> None:
         conn.execute(delete(OrderLanded))
 
 
-def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | None) -> int:
+def copy_file(conn: Connection, file: SurveyedFile, progress: Callable[[int], None] | None) -> int:
     """COPY the file into the landing table by the names of its header; returns the rows copied."""
-    if None not in feed.columns:
-        columns = [name for name in feed.columns if name]
-        return _copy_into(conn, feed, Identifier("raw", "orders_raw"), columns, progress)
+    if None not in file.columns:
+        columns = [name for name in file.columns if name]
+        return _copy_into(conn, file, Identifier("raw", "orders_raw"), columns, progress)
     # Columns that raw does not name pass through a temporary table of the file's own shape.
-    shape = [f"c{position}" for position in range(len(feed.columns))]
+    shape = [f"c{position}" for position in range(len(file.columns))]
     arrival = table("orders_arriving", column("source_row"), *(column(name, Text) for name in shape))
     conn.execute(
         text(
@@ -198,12 +198,12 @@ def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | No
             + ")"
         )
     )
-    copied = _copy_into(conn, feed, Identifier(arrival.name), shape, progress)
+    copied = _copy_into(conn, file, Identifier(arrival.name), shape, progress)
     values = [arrival.c[name] for name in shape]
-    named = {ours: value for ours, value in zip(feed.columns, values, strict=True) if ours}
+    named = {ours: value for ours, value in zip(file.columns, values, strict=True) if ours}
     others = [
         (theirs, value)
-        for theirs, ours, value in zip(feed.header, feed.columns, values, strict=True)
+        for theirs, ours, value in zip(file.header, file.columns, values, strict=True)
         if ours is None
     ]
     extra = func.jsonb_object(
@@ -217,11 +217,11 @@ def copy_file(conn: Connection, feed: Feed, progress: Callable[[int], None] | No
     return copied
 
 
-def _copy_malformed(conn: Connection, feed: Feed, batch_id: int) -> None:
+def _copy_malformed(conn: Connection, file: SurveyedFile, batch_id: int) -> None:
     """The lines that were set aside into their table, by way of a temporary one: no batch was known then."""
     arrival = table("lines_arriving", column("line"), column("code"), column("text"))
     conn.execute(text(f"CREATE TEMPORARY TABLE {arrival.name} (line bigint, code text, text text)"))
-    with feed.open_malformed() as stream, closing(conn.connection.cursor()) as cursor:
+    with file.open_malformed() as stream, closing(conn.connection.cursor()) as cursor:
         cursor.copy_expert(
             f"COPY {arrival.name} FROM STDIN (FORMAT csv, ENCODING 'UTF8')", stream, COPY_CHUNK
         )
@@ -251,15 +251,15 @@ class _Watched:
 
 def _copy_into(
     conn: Connection,
-    feed: Feed,
+    file: SurveyedFile,
     target: Identifier,
     columns: list[str],
     progress: Callable[[int], None] | None,
 ) -> int:
     statement = SQL(
         "COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, DELIMITER {}, ENCODING 'UTF8')"
-    ).format(target, SQL(", ").join(map(Identifier, columns)), Literal(feed.format.delimiter))
-    with feed.open(progress) as stream, closing(conn.connection.cursor()) as cursor:
+    ).format(target, SQL(", ").join(map(Identifier, columns)), Literal(file.format.delimiter))
+    with file.open(progress) as stream, closing(conn.connection.cursor()) as cursor:
         watched = _Watched(stream)
         try:
             cursor.copy_expert(statement, watched, COPY_CHUNK)
@@ -268,6 +268,6 @@ def _copy_into(
                 raise watched.error from None
             if error.pgcode == BAD_COPY_FILE_FORMAT:
                 line = re.search(r"\d+", error.diag.context or "")
-                raise feed.explain(int(line[0]) if line else None) from None
+                raise file.explain(int(line[0]) if line else None) from None
             raise
         return int(cursor.rowcount)

@@ -20,8 +20,8 @@ from minidw.steps.examples import Example, explain_rejects
 from minidw.steps.losses import has_numbers, refuse_without_numbers, tell_lost_in, tell_lost_to_pruning
 from minidw.transforms import rejects, replay, staging
 from minidw.transforms.constructs import analyze
+from minidw.transforms.judge import batches_by_feed, rules_fingerprint
 from minidw.transforms.parse import Scope
-from minidw.transforms.rules import batches_by_feed, rules_fingerprint
 
 
 @dataclass(frozen=True)
@@ -84,20 +84,20 @@ def stage(
     warned: list[Checked],
     *,
     again: bool = False,
-    landed: int | None = None,
+    just_loaded: int | None = None,
 ) -> tuple[Replayed | None, list[Staged]]:
     """Stage every batch that is not staged yet, in the order of loading.
 
     Where the rules are no longer those by which earlier batches were judged, those are judged again first;
-    ``again``: even where they are. ``landed``: the batch that this transaction brought into the landing
-    table. What would be lost without a word is added to ``warned``.
+    ``again``: even where they are. ``just_loaded``: the batch that this transaction brought, which the
+    landing table has. What would be lost without a word is added to ``warned``.
     Raises BadFileError where a batch has more rejects than the settings allow, or no line numbers where they
     are needed.
     """
     replayed = replay_if_due(conn, settings, warned, again=again)
     waiting = select(*Batch.__table__.c).where(Batch.staged_at.is_(None), replay.has_rows)
     return replayed, [
-        _stage_batch(conn, settings, batch, warned, landed=batch["batch_id"] == landed)
+        _stage_batch(conn, settings, batch, _scope(batch, just_loaded), warned)
         for batch in conn.execute(waiting.order_by(place_of(Batch))).mappings().all()
     ]
 
@@ -147,14 +147,21 @@ def _need_currency(rules: Mapping[str, Any], translation: Translation) -> None:
         )
 
 
+def _scope(batch: RowMapping, just_loaded: int | None) -> Scope:
+    """Where the rows of a batch are read: in the landing table, which is smaller, if it has them as they are.
+
+    Lines are numbered on the way from there to the history.
+    """
+    has_landed = batch["batch_id"] == just_loaded and not batch["numbered_lines"]
+    return Scope.LANDED if has_landed else Scope.BATCH
+
+
 def _stage_batch(
-    conn: Connection, settings: Settings, batch: RowMapping, warned: list[Checked], *, landed: bool
+    conn: Connection, settings: Settings, batch: RowMapping, scope: Scope, warned: list[Checked]
 ) -> Staged:
     translation = from_dict(batch["feed"]).translation
     _need_currency(settings.rules, translation)
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
-    # Lines are numbered on the way from the landing table to the history.
-    scope = Scope.LANDED if landed and not batch["numbered_lines"] else Scope.BATCH
     conn.execute(staging.create_incoming(scope, translation), parameters)
     rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
     reasons, examples = judge_rejects(conn, settings, batch, rejected)

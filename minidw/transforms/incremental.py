@@ -86,23 +86,23 @@ def _merge_changes(mart: type[Mart]) -> Merge:
 
 def _aggregate_again(mart: type[Mart]) -> Update:
     """What cannot be taken back is computed again, for the keys that lost a row."""
-    grain, columns = keys(mart), cannot_be_taken_back(mart)
-    lost = select(*(value_of(mart, name, OrderChange).label(name) for name in grain))
+    key, columns = keys(mart), cannot_be_taken_back(mart)
+    lost = select(*(value_of(mart, name, OrderChange).label(name) for name in key))
     lost = lost.where(OrderChange.change == -1).distinct()
-    lines = select(*(aggregate(mart, name, OrderLine).label(name) for name in (*grain, *columns)))
+    lines = select(*(aggregate(mart, name, OrderLine).label(name) for name in (*key, *columns)))
     if mart.condition is not None:
         lost = lost.where(mart.condition(OrderChange))
         lines = lines.where(mart.condition(OrderLine))
     losers = lost.subquery("losers")
-    same_key = and_(*(value_of(mart, name, OrderLine) == losers.c[name] for name in grain))
+    same_key = and_(*(value_of(mart, name, OrderLine) == losers.c[name] for name in key))
     again = (
         lines.join_from(OrderLine, losers, same_key)
-        .group_by(*(lines.selected_columns[name] for name in grain))
+        .group_by(*(lines.selected_columns[name] for name in key))
         .subquery("again")
     )
     return (
         update(mart)
-        .where(*(getattr(mart, name) == again.c[name] for name in grain))
+        .where(*(getattr(mart, name) == again.c[name] for name in key))
         .values({name: again.c[name] for name in columns})
     )
 
@@ -112,8 +112,8 @@ def _touched(mart: type[Mart]) -> Query:
     if issubclass(mart.source, Mart):
         source = _touched(mart.source).subquery(f"touched_{mart.source.__tablename__}")
         return select(*(source.c[theirs].label(name) for name, theirs in key_of_source(mart).items()))
-    grain = [value_of(mart, name, OrderChange).label(name) for name in keys(mart)]
-    statement = select(*grain).select_from(OrderChange)
+    key = [value_of(mart, name, OrderChange).label(name) for name in keys(mart)]
+    statement = select(*key).select_from(OrderChange)
     if mart.condition is not None:
         statement = statement.where(mart.condition(OrderChange))
     return statement.distinct()
@@ -124,15 +124,15 @@ def _merge_derived(mart: type[Mart]) -> Merge:
     table: FromClause = mart.__table__
     touched = _touched(mart).subquery("touched")
     current = query(mart).subquery("current")
-    grain = keys(mart)
-    values = [name for name in measures(mart) if name not in grain]
-    same_key = and_(*(touched.c[name] == current.c[name] for name in grain))
+    key = keys(mart)
+    values = [name for name in measures(mart) if name not in key]
+    same_key = and_(*(touched.c[name] == current.c[name] for name in key))
     rows = (
         select(
-            *(touched.c[name] for name in grain),
+            *(touched.c[name] for name in key),
             *(current.c[name] for name in values),
             # A label that no column can have.
-            current.c[grain[0]].is_not(None).label("is there"),
+            current.c[key[0]].is_not(None).label("is there"),
         )
         .join_from(touched, current, same_key, isouter=True)
         .subquery("rows")
@@ -142,7 +142,7 @@ def _merge_derived(mart: type[Mart]) -> Merge:
     return Merge(
         table,
         rows,
-        on=grain,
+        on=key,
         delete_when=~there,
         update_when=or_(*differs) if differs else None,
         update={name: rows.c[name] for name in values},

@@ -29,9 +29,9 @@ from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTo
 from minidw.schema.vocabulary import FATES, STAGED_COLUMNS
 from minidw.transforms import marts
 from minidw.transforms.constructs import Query, both_ways, in_sample
+from minidw.transforms.judge import order_by_feed
 from minidw.transforms.parse import Scope
 from minidw.transforms.replay import counted, fates, has_rows, is_pruned
-from minidw.transforms.rules import order_by_feed
 from minidw.transforms.staging import LINE_KEY, ORIGIN, admitted, incoming, totals_of_lines
 from minidw.transforms.values import is_derived
 

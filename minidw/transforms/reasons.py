@@ -10,7 +10,7 @@ from minidw.feed.column import ASCII_WHITESPACE
 from minidw.feed.format import Dates, Format, Mark
 from minidw.feed.reading import read_number, read_time
 from minidw.schema.vocabulary import STATUSES
-from minidw.transforms.rules import INVISIBLE, LONGEST_FIELD, LONGEST_KEY
+from minidw.transforms.judge import INVISIBLE, LONGEST_FIELD, LONGEST_KEY
 
 _KEYS = ("order_id", "customer_id", "product_id")
 _NUMBERS = ("price", "quantity", "line_number", "discount")
@@ -172,7 +172,7 @@ REASONS = {
     "NO_AMOUNT": Reason(("price",), "an amount, where an order was not cancelled"),
     "REPEATED_HEADER": Reason((), "the header once, as the first line"),
 }
-"""By code. What stands here is for people: which rows are rejected is decided in ``rules`` alone."""
+"""By code. What stands here is for people: which rows are rejected is decided in ``judge`` alone."""
 
 MALFORMED = {
     "BLANK_LINE": "no blank line between the rows",

@@ -14,9 +14,9 @@ from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderChange
 from minidw.schema.vocabulary import ADMITTED_FATES
 from minidw.transforms.constructs import CreateTemporary, Query
+from minidw.transforms.judge import order_by_feed
 from minidw.transforms.parse import named_orders
 from minidw.transforms.replay import fates, fates_table
-from minidw.transforms.rules import order_by_feed
 from minidw.transforms.staging import LINE_KEY, this_stage
 
 fates_before = fates_table("orders_fates_before")

@@ -41,8 +41,8 @@ from minidw.feed.format import Translation
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import STAGED_COLUMNS
 from minidw.transforms.constructs import CreateTemporary, Merge, Query, analyze, insert_from, next_id
+from minidw.transforms.judge import judged, judged_by_feed
 from minidw.transforms.parse import Scope
-from minidw.transforms.rules import judged, judged_by_feed
 
 LINE_KEY = ("order_id", "line_number")
 ORIGIN = ("batch_id", "source_row")

@@ -34,7 +34,7 @@ def named(mart: type[Mart], *roles: Role) -> list[str]:
 
 
 def keys(mart: type[Mart]) -> list[str]:
-    """The grain of the mart."""
+    """The key columns of the mart."""
     return named(mart, Role.KEY)
 
 

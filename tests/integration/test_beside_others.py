@@ -199,7 +199,7 @@ def test_what_others_have_in_our_schemas_is_said_in_plain_words_and_left_alone(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     execute(warehouse, *THEIRS)
-    minidw.downgrade(warehouse, "0002")
+    minidw.downgrade(warehouse, revision="0002")
     minidw.upgrade(warehouse)
     minidw.run(feed("order_id\n1"), warehouse)
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))

@@ -24,7 +24,7 @@ CALLS: dict[str, Callable[[Any], object]] = {
     "verify": minidw.verify,
     "report": minidw.report,
     "status": minidw.status,
-    "why": lambda bind: minidw.why("daily_revenue", "2024-05-01", bind=bind),
+    "why": lambda bind: minidw.why("daily_revenue", "2024-05-01", bind),
     "upgrade": minidw.upgrade,
     "check_schema": minidw.check_schema,
 }

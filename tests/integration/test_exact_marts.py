@@ -110,7 +110,7 @@ def test_keys_fall_together_by_their_type(conn: Connection, feed: Feed) -> None:
     run(conn, feed("order_id | price\n3 | 10.3"))
     key_of_all = (10, Decimal("3.4"), date(2024, 5, 1), False)
     assert rows(conn, ByPrice) == [(*key_of_all, 3)]
-    assert len(minidw.why(ByPrice, *key_of_all, bind=conn)) == 3
+    assert len(minidw.why(ByPrice, key_of_all, conn)) == 3
 
 
 def test_a_mart_of_one_row(conn: Connection, feed: Feed) -> None:
@@ -166,8 +166,8 @@ def test_marts_that_derive_from_one_another(conn: Connection, feed: Feed) -> Non
     run(conn, richer)
     assert (previews["rich"], previews["greeting"]) == ((1, 1, 0), (1, 1, 0))
     assert (rows(conn, Rich), rows(conn, Greeting)) == ([("bob",)], [("bob", "Dear Bob")])
-    assert [line["order_id"] for line in minidw.why(Greeting, "bob", bind=conn)] == ["2", "3"]
-    assert minidw.why(Greeting, "ada", bind=conn) == []
+    assert [line["order_id"] for line in minidw.why(Greeting, "bob", conn)] == ["2", "3"]
+    assert minidw.why(Greeting, "ada", conn) == []
 
 
 def test_a_preview_of_a_mart_whose_first_column_is_a_time(conn: Connection, feed: Feed) -> None:

@@ -32,7 +32,7 @@ WRITERS: dict[str, Callable[[Engine, Path, Settings], Any]] = {
 READERS: dict[str, Callable[[Engine, Settings], Any]] = {
     "verify": lambda engine, settings: minidw.verify(engine, settings=settings),
     "report --html": lambda engine, settings: minidw.write_report("r.html", engine, settings=settings),
-    "why": lambda engine, settings: minidw.why("daily_revenue", "2027-12-31", bind=engine, settings=settings),
+    "why": lambda engine, settings: minidw.why("daily_revenue", "2027-12-31", engine, settings=settings),
 }
 
 

@@ -121,7 +121,7 @@ def test_verify_in_a_caller_s_transaction_leaves_nothing(conn: Connection, feed:
 
 
 def test_why_a_row_is_what_it_is(shop: Engine) -> None:
-    lines = minidw.why("customer_ltv", "ada", bind=shop)
+    lines = minidw.why("customer_ltv", "ada", shop)
     assert [
         (line["order_id"], line["total_amount"], line["file_name"], line["raw_price"]) for line in lines
     ] == [
@@ -131,25 +131,25 @@ def test_why_a_row_is_what_it_is(shop: Engine) -> None:
 
 
 def test_why_follows_a_derived_mart_to_its_source(shop: Engine) -> None:
-    assert minidw.why(minidw.CustomerSegments, "bob", bind=shop)[0]["source_row"] == 3
+    assert minidw.why(minidw.CustomerSegments, "bob", shop)[0]["source_row"] == 3
 
 
 def test_why_takes_every_column_of_a_key(shop: Engine) -> None:
-    assert len(minidw.why("mart.product_revenue", "p1", "books", bind=shop)) == 3
-    assert len(minidw.why("daily_revenue", date(2024, 5, 1), bind=shop)) == 3
-    assert minidw.why("daily_revenue", "2024-05-02", bind=shop) == []
+    assert len(minidw.why("mart.product_revenue", ("p1", "books"), shop)) == 3
+    assert len(minidw.why("daily_revenue", date(2024, 5, 1), shop)) == 3
+    assert minidw.why("daily_revenue", "2024-05-02", shop) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("mart", "message"),
     [
-        (("profit", "1"), "there is no mart 'profit'; there are daily_revenue, customer_ltv"),
-        (("product_revenue", "p1"), "product_revenue has the key product_id, category: give 2 values"),
+        ("profit", "there is no mart 'profit'; there are daily_revenue, customer_ltv"),
+        ("product_revenue", "product_revenue has the key product_id, category: give 2 values"),
     ],
 )
-def test_why_says_what_it_needs(shop: Engine, arguments: tuple[Any, ...], message: str) -> None:
+def test_why_says_what_it_needs(shop: Engine, mart: str, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        minidw.why(*arguments, bind=shop)
+        minidw.why(mart, "p1", shop)
 
 
 def test_a_preview_shows_old_and_new_values_largest_first(shop: Engine, feed: Feed) -> None:

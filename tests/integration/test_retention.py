@@ -63,7 +63,7 @@ def test_old_batches_leave_raw_and_nothing_else(warehouse: Engine, feed: Feed) -
     assert not any(outcome.offending for outcome in minidw.run_checks(warehouse).checked)
     verified = minidw.verify(warehouse)
     assert (verified.differences, verified.lines_beyond_raw) == ([], 3)
-    (line,) = minidw.why("daily_revenue", "2024-05-01", bind=warehouse)[:1]
+    (line,) = minidw.why("daily_revenue", "2024-05-01", warehouse)[:1]
     assert (line["order_id"], line["file_name"], line["raw_price"]) == ("1", "feed_001.csv", None)
     assert minidw.run(first, warehouse).loaded.skipped
 

@@ -26,7 +26,7 @@ NEWER = (
 
 def made_before(engine: Engine, revision: str, rows: tuple[str, ...]) -> None:
     """Make it a warehouse of the time when the revision stood in public.alembic_version."""
-    minidw.downgrade(engine, revision)
+    minidw.downgrade(engine, revision=revision)
     with engine.begin() as conn:
         conn.execute(text("DROP TABLE raw.minidw_version"))
         conn.execute(text("CREATE TABLE public.alembic_version (version_num varchar(32) PRIMARY KEY)"))
@@ -105,7 +105,7 @@ def refused(engine: Engine, path: Path) -> set[str]:
 
 def test_an_older_warehouse_is_told_to_migrate(warehouse: Engine, feed: Feed) -> None:
     path = feed("order_id\n1")
-    minidw.downgrade(warehouse, "0001")
+    minidw.downgrade(warehouse, revision="0001")
     assert refused(warehouse, path) == {OLDER.format("0001")}
     made_before(warehouse, "0001", ("0001",))
     assert refused(warehouse, path) == {OLDER.format("0001")}

@@ -64,7 +64,7 @@ def test_everything_but_migrating_works_as_the_loader(database: URL, feed: Feed)
     assert not any(outcome.failed for outcome in minidw.run_checks(engine).checked)
     minidw.preview(feed("order_id\n7"), engine)
     assert minidw.verify(engine).differences == []
-    assert minidw.why("daily_revenue", "2024-05-01", bind=engine)
+    assert minidw.why("daily_revenue", "2024-05-01", engine)
     minidw.upgrade(engine)  # at head already
     minidw.prune(date(2026, 1, 1), engine)
     with engine.connect() as conn:

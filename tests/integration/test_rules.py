@@ -10,8 +10,8 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 
 from minidw.schema import Batch, OrderDelivered
 from minidw.settings import Settings
+from minidw.transforms.judge import judged
 from minidw.transforms.parse import Scope
-from minidw.transforms.rules import judged
 from tests.support.feeds import DEFAULTS
 
 LOADED = date(2025, 12, 30)

@@ -98,7 +98,7 @@ def test_upgrades_of_several_databases_go_each_to_its_own(server: URL, times: in
         def up_and_down(hand: int) -> None:
             for _ in range(times):
                 minidw.upgrade(engines[hand])
-                minidw.downgrade(engines[hand], "0002" if hand else "base")
+                minidw.downgrade(engines[hand], revision="0002" if hand else "base")
             if hand < 2:
                 minidw.upgrade(engines[hand])
 
@@ -113,7 +113,7 @@ def test_upgrades_of_several_databases_go_each_to_its_own(server: URL, times: in
 @pytest.mark.skipif(sys.platform != "linux", reason="fork is for Linux")
 @pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_child_forked_during_an_upgrade_can_upgrade(database: URL, warehouse: Engine) -> None:
-    minidw.downgrade(warehouse, "0003")
+    minidw.downgrade(warehouse, revision="0003")
     warehouse.dispose()
 
     def upgrade() -> None:

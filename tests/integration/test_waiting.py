@@ -71,7 +71,7 @@ def test_at_head_nothing_is_locked(warehouse: Engine, feed: Feed) -> None:
 
 @pytest.mark.timeout(60)
 def test_an_upgrade_that_is_not_to_wait_says_who_is_at_work(warehouse: Engine) -> None:
-    minidw.downgrade(warehouse, "0004")
+    minidw.downgrade(warehouse, revision="0004")
     with warehouse.begin() as conn:
         conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": minidw.database.lock.LOCK_KEY})
         for call in (minidw.upgrade, minidw.downgrade):

@@ -26,7 +26,7 @@ ORDERS = """
 def test_the_lines_and_what_they_come_to(conn: Connection, feed: Feed) -> None:
     minidw.run(feed(ORDERS), conn)
 
-    lines = minidw.why("customer_ltv", "ada", bind=conn)
+    lines = minidw.why("customer_ltv", "ada", conn)
 
     assert [line["order_id"] for line in lines] == ["1", "2"]
     assert lines.row is not None
@@ -38,7 +38,7 @@ def test_the_lines_and_what_they_come_to(conn: Connection, feed: Feed) -> None:
 
 def test_the_sum_is_of_all_lines_also_of_those_beyond_the_limit(conn: Connection, feed: Feed) -> None:
     minidw.run(feed(ORDERS), conn)
-    lines = minidw.why("customer_ltv", "ada", bind=conn, limit=1)
+    lines = minidw.why("customer_ltv", "ada", conn, limit=1)
     assert (len(lines), lines.order_lines) == (1, 2)
     assert lines.sums
     assert lines.sums["order_lines"] == 2
@@ -48,18 +48,18 @@ def test_a_mart_that_was_changed_by_hand(conn: Connection, feed: Feed) -> None:
     minidw.run(feed(ORDERS), conn)
     conn.execute(text("UPDATE mart.customer_ltv SET lifetime_value = 1 WHERE customer_id = 'ada'"))
     for mart in ("customer_ltv", "customer_segments"):
-        lines = minidw.why(mart, "ada", bind=conn)
+        lines = minidw.why(mart, "ada", conn)
         assert (lines.agrees, lines.changes_waiting) == (False, False)
-    assert minidw.why("customer_segments", "bob", bind=conn).agrees
+    assert minidw.why("customer_segments", "bob", conn).agrees
 
 
 def test_changes_that_wait_explain_a_difference(conn: Connection, feed: Feed) -> None:
     minidw.run(feed(ORDERS), conn)
     minidw.load_raw(feed("order_id | customer_id | price\n9 | ada | 1\n10 | new | 1"), conn)
     minidw.build_staging(conn)
-    lines = minidw.why("customer_ltv", "ada", bind=conn)
+    lines = minidw.why("customer_ltv", "ada", conn)
     assert (lines.agrees, lines.changes_waiting) == (False, True)
-    new = minidw.why("customer_ltv", "new", bind=conn)
+    new = minidw.why("customer_ltv", "new", conn)
     assert (new.row, new.order_lines, new.agrees) == (None, 1, False)
 
 
@@ -69,7 +69,7 @@ def test_every_row_of_every_mart_agrees(conn: Connection, tmp_path: Path, mart: 
     names = {"product_revenue": "product_id, category", "daily_revenue": "order_date"}
     key = names.get(mart, "customer_id")
     for row in conn.execute(text(f"SELECT {key} FROM mart.{mart} ORDER BY {key} LIMIT 10")).all():
-        assert minidw.why(mart, *row, bind=conn).agrees
+        assert minidw.why(mart, row, conn).agrees
 
 
 def test_what_the_command_shows(cli: Cli, feed: Feed, warehouse: Engine) -> None:

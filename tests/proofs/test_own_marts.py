@@ -39,10 +39,10 @@ def contents(conn: Connection) -> dict[type[Mart], dict[Any, Any]]:
     """Each mart: by key, the values."""
     found = {}
     for mart in all_marts():
-        grain = keys(mart)
+        key = keys(mart)
         table = conn.execute(select(*mart.__table__.c)).mappings()
         found[mart] = {
-            tuple(row[name] for name in grain): {name: str(row[name]) for name in row if name not in grain}
+            tuple(row[name] for name in key): {name: str(row[name]) for name in row if name not in key}
             for row in table
         }
     return found

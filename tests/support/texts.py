@@ -3,7 +3,7 @@
 import csv
 import io
 
-from minidw.feed.survey import Feed
+from minidw.feed.survey import SurveyedFile
 
 HEADER = b"order_id,order_timestamp,customer_id,product_id,category,price,quantity,status"
 ROW = b"1,2024-05-01,c1,p1,books,9.50,2,shipped"
@@ -16,7 +16,7 @@ def row(order_id: bytes, end: bytes = b"\n") -> bytes:
     return order_id + ROW[1:] + end
 
 
-def read(feed: Feed, size: int = 4096) -> bytes:
+def read(feed: SurveyedFile, size: int = 4096) -> bytes:
     with feed.open() as stream:
         return b"".join(iter(lambda: stream.read(size), b""))
 
@@ -41,7 +41,7 @@ ACCEPTED = [
 ]
 
 
-def malformed(feed: Feed) -> list[tuple[int, str, str]]:
+def malformed(feed: SurveyedFile) -> list[tuple[int, str, str]]:
     """The lines set aside: number, code, text."""
     with feed.open_malformed() as file:
         lines = csv.reader(io.StringIO(file.read().decode(), newline=""), strict=True)

@@ -50,7 +50,7 @@ def codes_of_refusals() -> set[str]:
 
 def reasons_to_reject() -> set[str]:
     """Every reason that the rules know: the constants of their text in capitals."""
-    tree = ast.parse((ROOT / "minidw" / "transforms" / "rules.py").read_text("utf-8"))
+    tree = ast.parse((ROOT / "minidw" / "transforms" / "judge.py").read_text("utf-8"))
     texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
     return {text for text in texts if isinstance(text, str) and re.fullmatch(r"[A-Z]+_[A-Z_]+", text)}
 

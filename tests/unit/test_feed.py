@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from minidw.errors import BadFileError, SettingsError
 from minidw.feed import find_files, scan, source
 from minidw.feed.format import Format
-from minidw.feed.survey import Feed, survey
+from minidw.feed.survey import SurveyedFile, survey
 from minidw.schema.vocabulary import REQUIRED_COLUMNS
 from tests.support.texts import ACCEPTED, CRLF, FILE, HEADER, ROW, read, row
 
@@ -522,7 +522,7 @@ def mutations(draw: st.DrawFn) -> tuple[str, bytes]:
     return delimiter, content
 
 
-def outcomes(path: Path, format: Format, sizes: tuple[int, ...]) -> Iterator[Feed | str]:
+def outcomes(path: Path, format: Format, sizes: tuple[int, ...]) -> Iterator[SurveyedFile | str]:
     for size in sizes:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(source, "CHUNK", size)
@@ -543,10 +543,10 @@ def test_a_damaged_file_is_refused_or_read_alike_in_chunks_of_any_size(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan, "MAX_LINE", max_line)
         outcome, *others = outcomes(scratch, Format(delimiter=delimiter), (max_line, 1, chunk))
-    if isinstance(outcome, Feed):
+    if isinstance(outcome, SurveyedFile):
         assert len(parsed(read(outcome), delimiter)) == outcome.rows + 1
     for other in others:
-        if isinstance(outcome, Feed) and isinstance(other, Feed):
+        if isinstance(outcome, SurveyedFile) and isinstance(other, SurveyedFile):
             assert (outcome.rows, outcome.text_size, outcome.sha256) == (
                 other.rows,
                 other.text_size,
@@ -556,7 +556,7 @@ def test_a_damaged_file_is_refused_or_read_alike_in_chunks_of_any_size(
             assert _fault(outcome) == _fault(other)
 
 
-def _fault(outcome: Feed | str) -> Feed | str:
+def _fault(outcome: SurveyedFile | str) -> SurveyedFile | str:
     """A refusal; of a record beyond the limit, how much of it was seen decides which of two it is."""
     if isinstance(outcome, str) and ("LINE_TOO_LONG" in outcome or "UNTERMINATED_QUOTE" in outcome):
         return outcome.split(": ")[0]

@@ -5,8 +5,8 @@ has to change, the changelog says so.
 """
 
 from minidw import Settings, all_marts
+from minidw.transforms.judge import rules_fingerprint
 from minidw.transforms.marts import fingerprint
-from minidw.transforms.rules import rules_fingerprint
 
 EMPTY_ENVIRONMENT = Settings().rules
 

@@ -7,7 +7,7 @@ import pytest
 
 from minidw.feed.format import Format
 from minidw.feed.salvage import LINE_FAULTS
-from minidw.transforms import rules
+from minidw.transforms import judge
 from minidw.transforms.reasons import MALFORMED, REASONS, Fault, faults
 
 ROW = {"order_id": "1", "customer_id": "c", "product_id": "p", "category": "x", "status": "shipped",
@@ -16,7 +16,7 @@ ROW = {"order_id": "1", "customer_id": "c", "product_id": "p", "category": "x", 
 
 def test_every_reason_says_what_is_allowed() -> None:
     with_currency = Format(columns={"currency": "Currency"}).translation
-    codes = {*rules._reasons(with_currency), "REPEATED_HEADER", "NO_AMOUNT"}
+    codes = {*judge._reasons(with_currency), "REPEATED_HEADER", "NO_AMOUNT"}
     assert codes == set(REASONS)
     assert set(MALFORMED) == LINE_FAULTS
 

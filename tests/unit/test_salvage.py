@@ -18,7 +18,7 @@ from minidw.errors import BadFileError
 from minidw.feed import scan, source
 from minidw.feed.format import Format
 from minidw.feed.salvage import LINE_FAULTS
-from minidw.feed.survey import Feed, survey
+from minidw.feed.survey import SurveyedFile, survey
 from tests.support.texts import ACCEPTED, FILE, HEADER, ROW, malformed, read, row
 
 
@@ -32,7 +32,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("salvage") / "orders.csv"
 
 
-def salvaged(path: Path, content: bytes, format: Format | None = None) -> Feed:
+def salvaged(path: Path, content: bytes, format: Format | None = None) -> SurveyedFile:
     """The feed of a file of this content, without its malformed lines."""
     path.write_bytes(content)
     return survey(path, replace(format or Format(), skip_malformed=True))

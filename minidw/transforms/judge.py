@@ -1,4 +1,4 @@
-"""What a delivered row must meet. Every reason to reject one stands here."""
+"""Judging: delivered rows held against the rules. Every reason to reject one stands here."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
