@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from alembic.util import CommandError
 
 revision = "0002"
 down_revision = "0001"
@@ -78,6 +79,8 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    refuse_loss(down_revision, "raw.lines_malformed", "malformed lines that were set aside")
+    refuse_loss(down_revision, "raw.batches WHERE pruned_at IS NOT NULL", "batches that were pruned")
     op.alter_column(
         "runs",
         "command",
@@ -108,3 +111,12 @@ def downgrade() -> None:
     op.drop_column("batches", "malformed", schema="raw")
     op.drop_column("batches", "pruned_at", schema="raw")
     op.drop_table("lines_malformed", schema="raw")
+
+
+def refuse_loss(below: str, rows: str, what: str) -> None:
+    """Refuse to go back to a revision that cannot hold what is there; on the way to base all of it goes."""
+    number = op.get_bind().scalar(sa.text(f"SELECT count(*) FROM {rows}"))
+    if number and op.get_context().opts["destination_rev"] != "base":
+        raise CommandError(
+            f"revision {below} cannot hold what is there: {what} ({number}); --down goes to base"
+        )

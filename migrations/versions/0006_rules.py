@@ -56,6 +56,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    earlier = op.get_context().script.get_revision("0002").module
+    earlier.refuse_loss(
+        down_revision,
+        "(SELECT DISTINCT ON (name) origin FROM raw.rules ORDER BY name, version DESC) AS r"
+        " WHERE origin NOT IN ('default', 'before')",
+        "rules that are not the default, see minidw rules",
+    )
     command_comment(
         "what was asked for: run, load, stage, build, check or prune",
         "what was asked for: run, load, stage, build, check, prune or rules",

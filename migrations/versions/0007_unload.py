@@ -48,6 +48,12 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    earlier = op.get_context().script.get_revision("0002").module
+    earlier.refuse_loss(
+        down_revision,
+        "raw.batches WHERE in_place_of IS NOT NULL AND unloaded_at IS NULL",
+        "batches that took the place of another",
+    )
     for (table, column), (comment, _) in COMMENTS.items():
         op.execute(f"COMMENT ON COLUMN raw.{table}.{column} IS '{comment}'")
     op.drop_index("uq_batches_in_place_of", table_name="batches", schema="raw")

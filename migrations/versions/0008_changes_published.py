@@ -23,9 +23,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_column("orders_changes", "total_amount", schema="staging")
+    generate_product("orders_changes")
+
+
+def generate_product(table: str) -> None:
+    """The amount of a table is price * quantity again, by the server."""
+    op.drop_column(table, "total_amount", schema="staging")
     op.add_column(
-        "orders_changes",
+        table,
         sa.Column(
             "total_amount",
             sa.Numeric(precision=38, scale=4),

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, text
 
 import minidw
 from minidw import DatabaseError, Settings
-from minidw.database.revision import current, heads, migrations
+from minidw.database.revision import current, heads, migrations, scripts
 
 Feed = Callable[..., Path]
 (HEAD,) = heads()
@@ -151,3 +152,107 @@ def test_alembic_without_a_server_says_one_line(url: str, said: str) -> None:
     assert done.returncode != 0
     assert "Traceback" not in shown
     assert any(line.strip().startswith(said) for line in shown.splitlines()), shown
+
+
+OLDER_ONES = sorted(scripts())[:-1]
+EVERYTHING = [table.fullname for table in minidw.Base.metadata.sorted_tables]
+
+
+def everything(engine: Engine) -> dict[str, list[str]]:
+    """Every row of every table, as text."""
+    with engine.connect() as conn:
+        return {
+            table: sorted(conn.scalars(text(f"SELECT to_jsonb(t)::text FROM {table} AS t")))
+            for table in EVERYTHING
+        }
+
+
+@pytest.fixture
+def filled(warehouse: Engine, feed: Feed) -> Engine:
+    """Given batches with rejects, a correction and a line that repeats, and changes that wait."""
+    minidw.run(feed("order_id | price\n1 | 5\n2 | 6\n3 | x\n2 | 7\n6 | 1\n7 | 2"), warehouse)
+    minidw.run(feed("order_id | price | status\n1 | 5 | delivered\n2 | 6 | cancelled"), warehouse)
+    minidw.load_raw(feed("order_id | price\n1 | 8\n4 | 1"), warehouse)
+    minidw.build_staging(warehouse)
+    minidw.load_raw(feed("order_id | price\n5 | 2"), warehouse)
+    return warehouse
+
+
+@pytest.mark.parametrize(
+    "revision", [*(pytest.param(name, marks=pytest.mark.slow) for name in OLDER_ONES[:-1]), OLDER_ONES[-1]]
+)
+def test_a_filled_warehouse_goes_back_and_comes_again(filled: Engine, revision: str) -> None:
+    before = everything(filled)
+    minidw.downgrade(filled, revision=revision)
+    minidw.upgrade(filled)
+    after = everything(filled)
+    if revision < "0006":
+        # The rules had no place; the next write keeps them again, as they were.
+        assert after.pop("raw.rules") == []
+        del before["raw.rules"]
+    assert after == before
+    assert minidw.check_schema(filled) == []
+    assert minidw.verify(filled).differences == []
+    minidw.build_staging(filled)
+    minidw.build_marts(filled)
+    assert minidw.verify(filled).differences == []
+
+
+def with_a_broken_line(path: Path) -> Path:
+    path.write_text(path.read_text() + "broken,line\n")
+    return path
+
+
+TOMORROW = date.today() + timedelta(days=1)
+BROKEN = minidw.Format(skip_malformed=True)
+RETURNS = minidw.Format(returns="subtract")
+LOSSES: list[tuple[str, str, Callable[[Engine, Feed], object]]] = [
+    (
+        "0001",
+        "malformed lines that were set aside (1)",
+        lambda dw, feed: minidw.run(with_a_broken_line(feed("order_id\n7\n8\n9\n10")), dw, format=BROKEN),
+    ),
+    ("0001", "batches that were pruned (2)", lambda dw, _: minidw.prune(TOMORROW, dw)),
+    (
+        "0005",
+        "rules that are not the default, see minidw rules (1)",
+        lambda dw, _: minidw.set_rules({"SEGMENT_VIP": 20000}, dw),
+    ),
+    (
+        "0006",
+        "batches that took the place of another (1)",
+        lambda dw, feed: minidw.run(feed("order_id\n1"), dw, replace=1),
+    ),
+    (
+        "0008",
+        "batches that were read by a declaration (1)",
+        lambda dw, feed: minidw.run(feed("order_id | quantity\n9 | 2\n9 | -1"), dw, format=RETURNS),
+    ),
+    (
+        "0008",
+        "rules of currency or time zone (1)",
+        lambda dw, _: minidw.set_rules({"TIME_ZONE": "Asia/Tokyo"}, dw),
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("revision", "what", "done"),
+    [*(pytest.param(*loss, marks=pytest.mark.slow) for loss in LOSSES[:-2]), *LOSSES[-2:]],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_what_an_earlier_revision_cannot_hold_is_not_lost(
+    filled: Engine, feed: Feed, revision: str, what: str, done: Callable[[Engine, Feed], object]
+) -> None:
+    done(filled, feed)
+    before = everything(filled)
+    with pytest.raises(DatabaseError) as caught:
+        minidw.downgrade(filled, revision=revision)
+    assert str(caught.value) == (
+        f"cannot migrate: revision {revision} cannot hold what is there: {what}; --down goes to base"
+    )
+    assert everything(filled) == before
+    # On the way to base all of it goes, as was asked for
+    minidw.downgrade(filled)
+    minidw.upgrade(filled)
+    assert minidw.status(filled)["batches"] == []
