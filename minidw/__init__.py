@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from minidw.errors import SettingsError as SettingsError
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
     from minidw.feed import Format as Format
+    from minidw.feed import Input as Input
     from minidw.generate import generate_orders as generate_orders
     from minidw.pipeline.files import load_raw as load_raw
     from minidw.pipeline.files import run as run
@@ -118,6 +119,7 @@ MODULES = {
     "Example": "steps.examples",
     "Fault": "transforms.reasons",
     "Format": "feed",
+    "Input": "feed",
     "LineMalformed": "schema",
     "Loaded": "steps.load",
     "Mart": "schema",

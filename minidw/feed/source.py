@@ -3,11 +3,7 @@
 import codecs
 import glob
 import os
-import shutil
 import stat
-import sys
-import tempfile
-import weakref
 import zipfile
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +13,7 @@ from typing import Any, BinaryIO
 
 from minidw.errors import BadFileError, printable
 from minidw.feed.advice import declare
+from minidw.feed.fetch import is_url
 from minidw.feed.unpack import DAMAGES, unpacked
 
 CHUNK = 128 * 1024  # bytes; a few copies of it are all the memory that a file of any size takes
@@ -49,14 +46,14 @@ _LOOKS_LIKE = {
 
 
 def find_files(arguments: Iterable[str]) -> list[str]:
-    """The files that the arguments name, oldest name first: files, globs, directories of feeds, or ``-``."""
+    """The files that the arguments name, oldest name first: files, globs, directories, URLs, or ``-``."""
     found = {path: None for argument in arguments for path in _expand(argument)}
     return sorted(found, key=lambda path: (Path(path).name, path))
 
 
 def _expand(argument: str) -> list[str]:
     name = printable(argument)
-    if argument == STANDARD_INPUT:
+    if argument == STANDARD_INPUT or is_url(argument):
         return [argument]
     with refusals(name):
         if Path(argument).is_dir():
@@ -79,25 +76,15 @@ def _expand(argument: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Source:
-    """Where the bytes of a feed can be read, more than once."""
+    """Where the bytes of a feed can be read, more than once.
+
+    packed: how the content of a spool is compressed, as the suffix of a name; of a path its own says it
+    """
 
     name: str
     path: Path | None = None
     spool: BinaryIO | None = None
-
-    @classmethod
-    def of(cls, place: str | Path) -> "Source":
-        """A path, or standard input, which is kept in an anonymous temporary file."""
-        if place != STANDARD_INPUT:
-            return cls(printable(Path(place).name or str(place)), Path(place))
-        name = "stdin"
-        with refusals(name):
-            spool = tempfile.TemporaryFile()  # noqa: SIM115 (it lives as long as the source)
-            source = cls(name, spool=spool)
-            weakref.finalize(source, spool.close)
-            if sys.stdin is not None:
-                shutil.copyfileobj(sys.stdin.buffer, spool, CHUNK)
-        return source
+    packed: str = ""
 
     @property
     def is_tsv(self) -> bool:
@@ -132,7 +119,8 @@ class Source:
     def _open(self) -> Iterator[Any]:
         if self.spool is not None:
             self.spool.seek(0)
-            yield self.spool
+            with unpacked(self.spool, self.packed, self.name) as content:
+                yield content
             return
         assert self.path is not None
         with open(self.path, "rb", 0, opener=_open_at_once) as file:

@@ -7,12 +7,12 @@ import weakref
 from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import BinaryIO
 
 from minidw.errors import BadFileError
 from minidw.feed.decode import Decoder, UndecodableError
 from minidw.feed.format import Format
+from minidw.feed.given import Input, source_of
 from minidw.feed.header import Header, match_header
 from minidw.feed.opening import Opening
 from minidw.feed.salvage import LINE_FAULTS, salvage
@@ -134,14 +134,15 @@ class FileStream:
         yield text
 
 
-def survey(source: str | Path, format: Format | None = None) -> SurveyedFile:
+def survey(source: Input, format: Format | None = None, *, name: str | None = None) -> SurveyedFile:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
-    ``-`` is standard input. A file whose name ends in .gz, .bz2, .xz, .zst or .zip is decompressed, and one
-    of tab-separated values, .tsv, needs no delimiter. Where the format says to skip malformed lines, a file
-    with a fault in a line is read once more, and what COPY will read goes without such lines.
+    ``name``: what it is called from now on, in place of where it comes from. A file whose name ends in .gz,
+    .bz2, .xz, .zst or .zip is decompressed, and one of tab-separated values, .tsv, needs no delimiter. Where
+    the format says to skip malformed lines, a file with a fault in a line is read once more, and what COPY
+    will read goes without such lines.
     """
-    opened, format = Source.of(source), format or Format()
+    opened, format = source_of(source, format or Format(), name)
     if opened.is_tsv and format.delimiter == ",":
         format = replace(format, delimiter="\t")
     try:

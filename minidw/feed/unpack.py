@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
+from pathlib import PurePath
 from typing import IO, Any, BinaryIO
 
 from minidw.errors import BadFileError
@@ -20,6 +21,23 @@ except ImportError:  # a Python that was built without it
 
 DAMAGES = (gzip.BadGzipFile, zlib.error, LZMAError, zipfile.BadZipFile)
 """What is raised where a compressed file is damaged, besides EOFError and OSError without a number."""
+
+_MAGIC = {
+    ".gz": b"\x1f\x8b",
+    ".bz2": b"BZh",
+    ".xz": b"\xfd7zXZ\0",
+    ".zst": b"\x28\xb5\x2f\xfd",
+    ".zip": b"PK\x03\x04",
+}
+
+
+def packed_as(name: str, head: bytes) -> str:
+    """The suffix by which to unpack content of this name and these first bytes; blank where they differ.
+
+    A file object that unpacks what it reads has the name of the packed file all the same.
+    """
+    suffix = PurePath(name).suffix.lower()
+    return suffix if suffix in _MAGIC and head.startswith(_MAGIC[suffix]) else ""
 
 
 @contextmanager

@@ -1,11 +1,10 @@
 """Bringing a file into the warehouse."""
 
-from pathlib import Path
-
 from sqlalchemy import Connection
 
 from minidw.database.engine import Bind
 from minidw.feed.format import Format
+from minidw.feed.given import Input
 from minidw.feed.survey import SurveyedFile, survey
 from minidw.pipeline.attempt import attempt
 from minidw.pipeline.result import Result
@@ -15,9 +14,10 @@ from minidw.steps.load import load
 
 
 def run(
-    source: str | Path | SurveyedFile,
+    source: Input | SurveyedFile,
     bind: Bind = None,
     *,
+    name: str | None = None,
     format: Format | None = None,
     force: bool = False,
     number_lines: bool = False,
@@ -32,9 +32,14 @@ def run(
     A file whose bytes are there already is skipped; whatever an earlier step left undone is done.
 
     Args:
-        source: path of the file, ``-`` for standard input, or a file that was surveyed
+        source: path of the file; ``-`` for standard input; an ``https://`` URL, or with the extra ``s3`` one
+            of ``s3://``; bytes; a file object, read from where it stands; an iterable of mappings from column
+            to value, whose columns are those of the first; or, with the extra ``arrow``, a data frame:
+            anything with ``__arrow_c_stream__``. Rows and frames are recognised by the CSV that they become
         bind: where to work; the transaction of a Connection or Session is joined and never committed;
             nothing: what the settings say
+        name: what the file is called in the ledger; by default as it is called where it comes from. Its
+            suffix, such as ``.csv.gz``, says how bytes are packed
         format: how the file is to be read; a CSV that keeps to the contract by default
         force: load it although its bytes are there already (False)
         number_lines: the rows of an order are its lines: number them in file order (False)
@@ -64,9 +69,16 @@ def run(
         (1, 1)
         >>> minidw.run("corrections.csv").loaded.skipped
         True
+
+        A row of a program:
+
+        >>> order = {"order_id": "1007", "order_timestamp": datetime(2024, 5, 5, 12), "customer_id": "ada",
+        ...          "product_id": "lamp", "price": Decimal("40.00"), "quantity": 1, "status": "pending"}
+        >>> minidw.run([order | {"category": "books"}], name="shop").staged[0].inserted
+        1
     """
     settings = settings or Settings.from_env()
-    file = surveyed(source, format)
+    file = surveyed(source, format, name)
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
         all_steps(
@@ -84,9 +96,10 @@ def run(
 
 
 def load_raw(
-    source: str | Path | SurveyedFile,
+    source: Input | SurveyedFile,
     bind: Bind = None,
     *,
+    name: str | None = None,
     format: Format | None = None,
     force: bool = False,
     number_lines: bool = False,
@@ -97,7 +110,7 @@ def load_raw(
     """Load a CSV file into raw as one batch: the first step of ``run``, in a commit of its own.
 
     Args:
-        source, bind, format, force, number_lines, wait, progress, settings: as in ``run``
+        source, bind, name, format, force, number_lines, wait, progress, settings: as in ``run``
 
     Returns:
         ``loaded``: the batch and the rows it has.
@@ -111,7 +124,7 @@ def load_raw(
         2
     """
     settings = settings or Settings.from_env()
-    file = surveyed(source, format)
+    file = surveyed(source, format, name)
 
     def work(conn: Connection, result: Result, _: Settings) -> None:
         with result.step("load"):
@@ -120,6 +133,6 @@ def load_raw(
     return attempt("load", work, bind, settings, create=True, wait=wait, file=file.name)
 
 
-def surveyed(source: str | Path | SurveyedFile, format: Format | None) -> SurveyedFile:
+def surveyed(source: Input | SurveyedFile, format: Format | None, name: str | None) -> SurveyedFile:
     """The file, read once in full before any connection is made."""
-    return source if isinstance(source, SurveyedFile) else survey(source, format or Format())
+    return source if isinstance(source, SurveyedFile) else survey(source, format, name=name)

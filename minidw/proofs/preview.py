@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import (
@@ -23,6 +22,7 @@ from sqlalchemy import (
 from minidw.database.engine import Bind
 from minidw.database.transaction import transaction
 from minidw.feed.format import Format
+from minidw.feed.given import Input
 from minidw.feed.survey import SurveyedFile
 from minidw.pipeline.files import surveyed
 from minidw.pipeline.result import Result
@@ -101,9 +101,10 @@ class _RolledBack(Exception):  # noqa: N818 - raised to leave a transaction, not
 
 
 def preview(
-    source: str | Path | SurveyedFile,
+    source: Input | SurveyedFile,
     bind: Bind = None,
     *,
+    name: str | None = None,
     rows: int | None = None,
     format: Format | None = None,
     force: bool = False,
@@ -120,7 +121,7 @@ def preview(
         source: the file, as in ``run``
         bind: where to work; nothing: what the settings say
         rows: at most so many rows per mart, those of the largest change first; all of them by default
-        format, force, number_lines, replace, accept_rules, wait, progress, settings: as in ``run``
+        name, format, force, number_lines, replace, accept_rules, wait, progress, settings: as in ``run``
 
     Returns:
         The result that the run would have, and what it would change in each mart.
@@ -136,7 +137,7 @@ def preview(
         'orders.csv'
     """
     settings = settings or Settings.from_env()
-    file = surveyed(source, format)
+    file = surveyed(source, format, name)
     result = Result("preview", file.name)
 
     def run_it(conn: Connection) -> None:

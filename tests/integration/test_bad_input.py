@@ -233,6 +233,7 @@ OF_MORE_THAN_A_FILE = {
     51: {("R", "OTHER_CURRENCY")},
     52: {("R", "NO_AMOUNT")},
     53: {("F", "NO_LINE_NUMBERS")},
+    54: {("F", "NOT_A_ROW")},
 }
 INPUTS = [
     pytest.param(content, outcome, id=f"{name}-{number}")
@@ -285,6 +286,22 @@ def test_30_an_older_batch_loaded_late_is_the_newer_one(conn: Connection, tmp_pa
     minidw.run(tmp_path / "2024-05.csv", conn)
 
     assert conn.scalar(select(OrderLine.price)) == 5
+
+
+@pytest.mark.parametrize(
+    ("second", "says"),
+    [
+        (1, "row 2: 1 is no mapping from column to value"),
+        (DEFAULTS | {1: "x"}, "row 2: a column is named 1, which is no text"),
+        (DEFAULTS | {"note": "x"}, "row 2: the first row has no column note"),
+        (DEFAULTS | {"price": [9]}, r"row 2: \[9\] is no text, number, time or None"),
+        (DEFAULTS | {"status": "\ud800"}, r"a text has \\ud800, which UTF-8 cannot spell"),
+    ],
+)
+def test_54_what_is_no_row_is_refused(conn: Connection, second: Any, says: str) -> None:
+    with pytest.raises(BadFileError, match=f"^rows: NOT_A_ROW: {says}$"):
+        minidw.run([DEFAULTS, second], conn)
+    assert conn.scalar(select(func.count()).select_from(Batch)) == 0
 
 
 @pytest.mark.parametrize("content", [FILE + row(b"2"), FILE[:-9], FILE.replace(b"books", b"boats")])
