@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
     from minidw.feed import Format as Format
     from minidw.feed import Input as Input
+    from minidw.feed.evidence import Finding as Finding
+    from minidw.feed.inspection import Inspection as Inspection
+    from minidw.feed.inspection import inspect as inspect
     from minidw.generate import generate_orders as generate_orders
     from minidw.pipeline.files import load_raw as load_raw
     from minidw.pipeline.files import run as run
@@ -118,8 +121,10 @@ MODULES = {
     "EmbeddedError": "errors",
     "Example": "steps.examples",
     "Fault": "transforms.reasons",
+    "Finding": "feed.evidence",
     "Format": "feed",
     "Input": "feed",
+    "Inspection": "feed.inspection",
     "LineMalformed": "schema",
     "Loaded": "steps.load",
     "Mart": "schema",
@@ -161,6 +166,7 @@ MODULES = {
     "generate_orders": "generate",
     "history": "proofs.history",
     "init_project": "project",
+    "inspect": "feed.inspection",
     "key": "schema.words",
     "largest": "schema.words",
     "load_raw": "pipeline.files",

@@ -42,6 +42,7 @@ COMMANDS = (
     rules.add_rules,
     reports.add_report,
     reports.add_status,
+    feeds.add_inspect,
     feeds.add_feeds,
     generate.add_generate,
     init.add_init,

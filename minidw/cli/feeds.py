@@ -1,11 +1,12 @@
 """What can be said of a feed on the command line, and the commands about feeds: inspect, feeds."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidw.cli.options import Commands, add
+from minidw.cli.options import Commands, add, reporting
 from minidw.cli.output import Output
-from minidw.errors import SettingsError
+from minidw.errors import SettingsError, printable
 
 if TYPE_CHECKING:
     from minidw.feed import Format
@@ -77,10 +78,62 @@ def declared(arguments: argparse.Namespace) -> "Format":
     return replace(feed, **given)
 
 
+def add_inspect(commands: Commands) -> None:
+    """minidw inspect FILE"""
+    text = "what a file is, and the feed that would read it; what it does not settle is asked"
+    examples = """
+        minidw inspect orders.csv                      # what it is, and a feed to start from
+        minidw inspect orders.csv --write my.toml      # answer its questions, then:
+        minidw run orders.csv --feed my.toml
+    """
+    command = add(
+        commands, "inspect", inspect, text, declaring(), reporting(),
+        only_reports=True, warehouse=False, examples=examples,
+    )  # fmt: skip
+    command.add_argument("file", metavar="FILE", help="a CSV file, packed or not, or -")
+    command.add_argument("--write", type=Path, metavar="FEED.toml", help="write the feed into this file")
+    command.add_argument("--force", action="store_true", help="write over a file that is there already")
+
+
+def inspect(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+    from minidw.reports.inspection import print_inspection
+
+    found = minidw.inspect(arguments.file, declared(arguments))
+    path = arguments.write
+    if path is not None:
+        _write(path, found.toml, overwrite=arguments.force)
+        arguments.only_reports = False
+    written = None if path is None else str(path)
+    output.show(
+        found.as_dict() | {"written": written},
+        lambda console: print_inspection(console, found, arguments.file, written),
+    )
+    return 0
+
+
+def _write(path: Path, text: str, *, overwrite: bool) -> None:
+    shown = printable(str(path))
+    try:
+        with path.open("w" if overwrite else "x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise SettingsError(f"{shown} is there already; --force writes over it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise SettingsError(f"cannot write {shown}: {reason}") from None
+
+
 def add_feeds(commands: Commands) -> None:
     """minidw feeds [show NAME]"""
     command = add(
-        commands, "feeds", feeds, "the feeds that are known, or the declaration of one", only_reports=True
+        commands,
+        "feeds",
+        feeds,
+        "the feeds that are known, or the declaration of one",
+        reporting(),
+        only_reports=True,
+        warehouse=False,
     )
     command.add_argument("show", nargs="?", choices=["show"], help="print the declaration of a feed")
     command.add_argument("name", nargs="?", metavar="NAME", help="such as shopify")

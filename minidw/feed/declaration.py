@@ -16,6 +16,9 @@ SECTIONS = {
 }
 """The tables of a declaration whose keys are fields of a Format; ``columns`` and ``status`` are fields."""
 
+QUESTION = "?"
+"""In a declaration that ``inspect`` wrote: what the file does not settle, and somebody has to say."""
+
 _TOP = ("description", "recognise")
 _KINDS: dict[str, tuple[type, str]] = {
     "description": (str, "a text"),
@@ -75,6 +78,7 @@ def from_dict(declared: Mapping[str, Any] | None, *, name: str | None = None) ->
         if key == "name" and name is None:
             continue
         _check(key, value, known, "")
+        _refuse_questions(key, value)
         if key in SECTIONS:
             for inner, inner_value in value.items():
                 _check(inner, inner_value, SECTIONS[key], f"[{key}] ")
@@ -130,6 +134,12 @@ def _check(key: str, value: Any, known: tuple[str, ...], table: str) -> None:
     kind, said = _KINDS[key]
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise SettingsError(f"{table}{key}: must be {said}, but is {value!r}")
+
+
+def _refuse_questions(table: str, values: Any) -> None:
+    for key, value in values.items() if isinstance(values, dict) else ():
+        if value == QUESTION:
+            raise SettingsError(f"[{table}] {key}: is a question still; answer it, or take the line out")
 
 
 def _text(value: Any, place: str) -> str:

@@ -21,6 +21,7 @@ from minidw import (
     SettingsError,
 )
 from minidw.feed import named_feed
+from minidw.feed.declaration import from_text
 from tests.support.terminal import Cli
 
 EXPORTS = Path(__file__).parents[1] / "data" / "exports"
@@ -238,3 +239,66 @@ def test_the_known_feeds_are_listed_and_shown(cli: Cli) -> None:
     assert "shopify" in out
     code, out, _ = cli("feeds", "show", "shopify")
     assert (code, 'order_id = "Name"' in out) == (0, True)
+
+
+def test_inspect_on_the_command_line(cli: Cli, tmp_path: Path) -> None:
+    path, feed = EXPORTS / "ref2.csv", tmp_path / "my.toml"
+    code, out, err = cli("inspect", str(path), "--write", str(feed))
+    assert (code, err) == (0, "")
+    assert "ref2.csv: utf-8, 8 columns by ',', lines end in LF, 5 rows" in out
+    assert f"Answer 1 question in {feed}, then: minidw run {path} --feed {feed}" in out
+    assert 'refunded = "?"' in feed.read_text()
+    # And nothing is written over
+    code, _, err = cli("inspect", str(path), "--write", str(feed))
+    assert (code, err) == (2, f"minidw: {feed} is there already; --force writes over it\n")
+    code, out, _ = cli("inspect", str(path), "--status", "refunded=cancelled", "--json", "--write", str(feed),
+                       "--force")  # fmt: skip
+    document = json.loads(out)
+    assert (code, document["questions"], document["written"]) == (0, [], str(feed))
+    assert from_text(feed.read_text(), name="my", shown="my").status == {"refunded": "cancelled"}
+    code, _, err = cli("inspect", str(path), "--write", str(tmp_path / "no" / "my.toml"))
+    assert (code, err) == (2, f"minidw: cannot write {tmp_path}/no/my.toml: No such file or directory\n")
+
+
+def test_a_feed_that_inspect_wrote_reads_the_file_once_its_questions_are_answered(
+    conn: Connection, tmp_path: Path
+) -> None:
+    path, feed = tmp_path / "export.csv", tmp_path / "my.toml"
+    path.write_text(
+        "Order No;Date;E-Mail;SKU;Amount;Qty;State;Unit Price\n"
+        "A1;1.2.2024 10:00;a@x.org;p1;2.468,00;2;Paid;1.234,00\n"
+        "A1;;;p2;-5,50;-1;;5,50\n"
+        "A2;2.1.2024 9:30 PM;b@x.org;p1;1.234,00;1;On hold;1.234,00\n"
+    )
+    found = minidw.inspect(path)
+    feed.write_text(found.toml)
+    with pytest.raises(SettingsError, match="is a question still"):
+        minidw.run(path, conn, format=named_feed(feed))
+    answers = {
+        "dates": "dmy", "time_zone": "Europe/Berlin", "returns": "subtract", "Paid": "delivered",
+        '"On hold"': "pending",
+    }  # fmt: skip
+    assert len(found.questions) == len(answers)
+    toml = found.toml
+    for key, answer in answers.items():
+        toml = toml.replace(f'{key} = "?"', f'{key} = "{answer}"')
+    feed.write_text(toml)
+
+    minidw.run(path, conn, format=named_feed(feed))
+
+    line = OrderLine
+    held = select(line.order_id, line.order_timestamp, line.total_amount, line.status)
+    assert [tuple(row) for row in conn.execute(held.order_by(line.source_row))] == [
+        ("A1", datetime(2024, 2, 1, 9), Decimal(2468), "delivered"),
+        ("A1", datetime(2024, 2, 1, 9), Decimal("-5.5"), "returned"),
+        ("A2", datetime(2024, 1, 2, 20, 30), Decimal(1234), "pending"),
+    ]
+
+
+def test_a_feed_without_questions_reads_the_file_at_once(cli: Cli, tmp_path: Path) -> None:
+    feed = str(tmp_path / "my.toml")
+    for file in ("thousands.csv", "superstore.csv", "preamble.csv"):
+        assert cli("inspect", str(EXPORTS / file), "--write", feed, "--force").code == 0
+        code, out, err = cli("run", str(EXPORTS / file), "--feed", feed, "--json")
+        (staged,) = json.loads(out)["results"][0]["staged"]
+        assert (code, err, staged["rows_read"], staged["rejected"]) == (0, "", 1, 0)

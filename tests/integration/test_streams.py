@@ -40,6 +40,7 @@ REPORTS = {
     "history": ["history", "1"],
     "rejects": ["rejects"],
     "feeds": ["feeds"],
+    "inspect": ["inspect", "first.csv"],
     "url": ["url"],
     "help": ["run", "--help"],
     "version": ["--version"],
