@@ -126,9 +126,15 @@ def confirm(output: Output, consequence: str) -> None:
     """
     if not (Stream(sys.stdin).isatty() and output.err.isatty()):
         raise SettingsError(f"{consequence}; nothing was done: add --yes to do it")
-    output.err.write(f"minidw: {printable(consequence)}. Go on? Type yes: ")
-    output.err.flush()
-    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+    reply = ""
+    try:
+        output.err.write(f"minidw: {printable(consequence)}. Go on? Type yes: ")
+        output.err.flush()
+        reply = sys.stdin.readline()
+    finally:
+        if not reply.endswith("\n"):  # what follows does not stand beside the question
+            output.err.write("\n")
+    if reply.strip().lower() not in ("y", "yes"):
         raise SettingsError("nothing was done")
 
 

@@ -6,6 +6,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,35 @@ def call(
         _, status = os.waitpid(pid, 0)
         code = os.waitstatus_to_exitcode(status)
         return Outcome(code, out.read_bytes().decode(errors="replace"), err.read_bytes().decode())
+
+
+def converse(arguments: Sequence[str], reply: str) -> Outcome:
+    """Execute a command on a terminal of its own, and answer its question; what was shown is ``out``."""
+    pid, terminal = pty.fork()
+    if not pid:
+        code = NO_MAIN
+        sys.stdin, sys.stdout, sys.stderr = (
+            _opened(number, mode, "utf-8") for number, mode in enumerate(("r", "w", "w"))
+        )
+        try:
+            code = main(arguments)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    shown = b""
+    answered = False
+    with suppress(OSError):  # how a terminal ends whose other end is closed
+        while more := os.read(terminal, 10_000):
+            shown += more
+            if not answered and b"Type yes: " in shown:
+                os.write(terminal, reply.encode())
+                answered = True
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    return Outcome(os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n"), "")
 
 
 def _opened(descriptor: int, mode: str, encoding: str) -> Any:
