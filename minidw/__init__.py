@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from minidw.generate import generate_orders as generate_orders
     from minidw.pipeline.files import load_raw as load_raw
     from minidw.pipeline.files import run as run
+    from minidw.pipeline.notices import Notice as Notice
+    from minidw.pipeline.notices import listen as listen
     from minidw.pipeline.result import Result as Result
     from minidw.pipeline.rules import set_rules as set_rules
     from minidw.pipeline.steps import build_marts as build_marts
@@ -132,6 +134,7 @@ MODULES = {
     "MartPreview": "proofs.preview",
     "Moved": "steps.rules",
     "MinidwError": "errors",
+    "Notice": "pipeline.notices",
     "OrderChange": "schema",
     "OrderDelivered": "schema",
     "OrderLanded": "schema",
@@ -169,6 +172,7 @@ MODULES = {
     "inspect": "feed.inspection",
     "key": "schema.words",
     "largest": "schema.words",
+    "listen": "pipeline.notices",
     "load_raw": "pipeline.files",
     "preview": "proofs.preview",
     "preview_rules": "proofs.preview",

@@ -33,13 +33,15 @@ class Output:
     """Where a command says what it did.
 
     For people it prints at once; with ``--json`` it collects a document that is printed at the end, whatever
-    happens: an object of what was found, and ``error``, which is null where there was none.
+    happens: an object of what was found, and ``error``, which is null where there was none. A command without
+    an end prints one object a line instead (``in_lines``), and the error, where there was one, in the last.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.out, self.err = Stream(sys.stdout), Stream(sys.stderr)
         self.as_json = as_json
         self.document: dict[str, Any] = {}
+        self.in_lines = False
 
     @cached_property
     def console(self) -> "Console":
@@ -69,6 +71,11 @@ class Output:
             self.out.write(f"{printable(text)}\n")
             self.out.flush()
 
+    def line(self, found: Mapping[str, Any], text: str) -> None:
+        """What a command without an end found just now."""
+        self.out.write(f"{json.dumps(found)}\n" if self.as_json else f"{printable(text)}\n")
+        self.out.flush()
+
     def note(self, text: str) -> None:
         """A line on standard error."""
         self.err.write(f"minidw: {printable(text)}\n")
@@ -81,8 +88,9 @@ class Output:
 
     def finish(self, error: Mapping[str, Any] | None) -> None:
         """Print the document, with the error where there was one."""
-        if self.as_json:
-            self.out.write(json.dumps(self.document | {"error": error}, default=str, indent=2) + "\n")
+        if self.as_json and (error or not self.in_lines):
+            indent = None if self.in_lines else 2
+            self.out.write(json.dumps(self.document | {"error": error}, default=str, indent=indent) + "\n")
         self.out.flush()
 
     def _width(self) -> int:

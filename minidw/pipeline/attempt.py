@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from minidw.database.engine import Bind
 from minidw.database.transaction import bound, transaction
 from minidw.errors import DatabaseError, MinidwError, WarehouseBusyError
+from minidw.pipeline.notices import notify
 from minidw.pipeline.result import Result
 from minidw.schema.ledger import CheckResult, Run
 from minidw.settings import Settings
@@ -55,6 +56,7 @@ def attempt(
                 )
                 work(conn, result, ruled)
                 _record(conn, line, result)
+                notify(conn, line["run_id"], command, result.built)
                 at_commit = True
         except WarehouseBusyError:
             raise
