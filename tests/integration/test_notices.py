@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -17,16 +17,30 @@ from tests.support.terminal import Cli
 MARTS = ("daily_revenue", "customer_ltv", "product_revenue", "customer_segments")
 
 
+LAST = Notice(UUID(int=0), "last", ())
+Told = Callable[[], list[Notice]]
+
+
+def send(engine: Engine, payload: str) -> None:
+    with engine.begin() as conn:
+        conn.execute(text("SELECT pg_notify('minidw', :payload)"), {"payload": payload})
+
+
 @pytest.fixture
-def notices(warehouse: Engine) -> Iterator[Generator[Notice, None, None]]:
-    """Somebody who listens, and gives up soon."""
-    listening = minidw.listen(warehouse, timeout=0.1)
-    yield listening
-    listening.close()
+def told(warehouse: Engine) -> Iterator[Told]:
+    """What was told since the test began, up to now."""
+    notices = minidw.listen(warehouse)
+
+    def all_of_them() -> list[Notice]:
+        send(warehouse, LAST.as_text())
+        return list(iter(lambda: next(notices), LAST))
+
+    yield all_of_them
+    notices.close()
 
 
 def test_what_builds_marts_is_told_in_the_order_of_the_commits(
-    warehouse: Engine, notices: Iterator[Notice], feed: Callable[..., Path]
+    warehouse: Engine, told: Told, feed: Callable[..., Path]
 ) -> None:
     first, second = feed("order_id | price\n1 | 10"), feed("order_id | price\n1 | 20")
     # When marts are built, and when they are not
@@ -41,33 +55,31 @@ def test_what_builds_marts_is_told_in_the_order_of_the_commits(
     minidw.run(feed("order_id\n2"), warehouse, replace=1)
     minidw.set_rules({"SEGMENT_VIP": 50000}, warehouse)
     # Then the former are told,
-    told = list(notices)
-    assert [notice.command for notice in told] == ["run", "build", "unload", "run", "rules"]
-    assert [notice.marts for notice in told] == [MARTS] * 4 + [("customer_segments",)]
+    notices = told()
+    assert [notice.command for notice in notices] == ["run", "build", "unload", "run", "rules"]
+    assert [notice.marts for notice in notices] == [MARTS] * 4 + [("customer_segments",)]
     # by the runs that the ledger has.
     with warehouse.connect() as conn:
-        runs = dict(conn.execute(select(Run.run_id, Run.command)).tuples().all())
-    assert [runs[notice.run_id] for notice in told] == [notice.command for notice in told]
+        runs = dict(conn.execute(select(Run.run_id, Run.command)).all())
+    assert [runs[notice.run_id] for notice in notices] == [notice.command for notice in notices]
 
 
 def test_a_failure_and_a_rollback_are_not_told(
-    warehouse: Engine, notices: Iterator[Notice], feed: Callable[..., Path]
+    warehouse: Engine, told: Told, feed: Callable[..., Path]
 ) -> None:
     with warehouse.connect() as conn:
         minidw.run(feed("order_id\n1"), conn)
         conn.rollback()
     with pytest.raises(minidw.BadFileError):
         minidw.run(feed("order_id | price\n1 | x"), warehouse)
-    assert list(notices) == []
+    assert told() == []
 
 
-def test_the_callers_commit_is_what_tells(
-    warehouse: Engine, notices: Iterator[Notice], feed: Callable[..., Path]
-) -> None:
+def test_the_callers_commit_is_what_tells(warehouse: Engine, told: Told, feed: Callable[..., Path]) -> None:
     with Session(warehouse) as session:
         minidw.run(feed("order_id\n1"), session)
         session.commit()
-    assert [notice.marts for notice in notices] == [MARTS]
+    assert [notice.marts for notice in told()] == [MARTS]
 
 
 def test_who_listens_waits(warehouse: Engine, feed: Callable[..., Path]) -> None:
@@ -80,11 +92,10 @@ def test_who_listens_waits(warehouse: Engine, feed: Callable[..., Path]) -> None
     notices.close()
 
 
-def test_what_others_say_on_the_channel_is_not_ours(warehouse: Engine, notices: Iterator[Notice]) -> None:
-    with warehouse.begin() as conn:
-        for said in ("", "hello", "[]", '{"run_id": "1", "command": "run", "marts": []}', '{"marts": null}'):
-            conn.execute(text("SELECT pg_notify('minidw', :said)"), {"said": said})
-    assert list(notices) == []
+def test_what_others_say_on_the_channel_is_not_ours(warehouse: Engine, told: Told) -> None:
+    for said in ("", "hello", "[]", '{"run_id": "1", "command": "run", "marts": []}', '{"marts": null}'):
+        send(warehouse, said)
+    assert told() == []
 
 
 @pytest.mark.parametrize("names", [1, 600])
@@ -121,22 +132,29 @@ def test_who_stops_listening_leaves_no_connection_that_does(warehouse: Engine) -
 
 
 @pytest.mark.parametrize("as_json", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_the_command_prints_a_line_for_each(
-    cli: Cli, warehouse: Engine, feed: Callable[..., Path], as_json: bool
-) -> None:
-    path = feed("order_id\n1")
-    later = threading.Timer(0.2, minidw.run, (path, warehouse))
+def test_the_command_prints_a_line_for_each(cli: Cli, warehouse: Engine, as_json: bool) -> None:
+    sent = Notice(UUID(int=5), "run", MARTS)
+    later = threading.Thread(target=send_when_somebody_listens, args=(warehouse, sent))
     later.start()
     told = cli("listen", "--timeout", "1", *["--json"][:as_json])
     later.join()
     assert (told.code, told.err) == (0, "")
-    with warehouse.connect() as conn:
-        run_id = str(conn.scalar(select(Run.run_id)))
     if as_json:
         (line,) = told.out.splitlines()
-        assert json.loads(line) == {"run_id": run_id, "command": "run", "marts": list(MARTS)}
+        assert json.loads(line) == {"run_id": str(sent.run_id), "command": "run", "marts": list(MARTS)}
     else:
-        assert told.out == f"{run_id} run: {', '.join(MARTS)}\n"
+        assert told.out == f"{sent.run_id} run: {', '.join(MARTS)}\n"
+
+
+def send_when_somebody_listens(engine: Engine, notice: Notice) -> None:
+    listening = text(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity"
+        " WHERE datname = current_database() AND query LIKE 'LISTEN%')"
+    )
+    with engine.connect() as conn:
+        while not conn.scalar(listening):
+            conn.rollback()
+    send(engine, notice.as_text())
 
 
 def test_the_command_says_in_one_line_of_json_that_it_cannot_listen(
