@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
     from minidw.feed import Format as Format
     from minidw.feed import Input as Input
+    from minidw.feed import named_feed as named_feed
     from minidw.feed.evidence import Finding as Finding
     from minidw.feed.inspection import Inspection as Inspection
     from minidw.feed.inspection import inspect as inspect
+    from minidw.generate import GeneratedExport as GeneratedExport
+    from minidw.generate import generate_export as generate_export
     from minidw.generate import generate_orders as generate_orders
     from minidw.pipeline.files import load_raw as load_raw
     from minidw.pipeline.files import run as run
@@ -125,6 +128,7 @@ MODULES = {
     "Fault": "transforms.reasons",
     "Finding": "feed.evidence",
     "Format": "feed",
+    "GeneratedExport": "generate",
     "Input": "feed",
     "Inspection": "feed.inspection",
     "LineMalformed": "schema",
@@ -166,6 +170,7 @@ MODULES = {
     "count": "schema.words",
     "create_engine": "database.engine",
     "downgrade": "database.migrate",
+    "generate_export": "generate",
     "generate_orders": "generate",
     "history": "proofs.history",
     "init_project": "project",
@@ -173,6 +178,7 @@ MODULES = {
     "key": "schema.words",
     "largest": "schema.words",
     "listen": "pipeline.notices",
+    "named_feed": "feed",
     "load_raw": "pipeline.files",
     "preview": "proofs.preview",
     "preview_rules": "proofs.preview",

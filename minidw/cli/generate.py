@@ -2,7 +2,7 @@
 
 import argparse
 
-from minidw.cli.options import Commands, add, day, reporting
+from minidw.cli.options import Commands, add, day, reporting, whole_number
 from minidw.cli.output import Output
 
 
@@ -12,10 +12,18 @@ def add_generate(commands: Commands) -> None:
         commands,
         "generate",
         generate,
-        "write a CSV file of fake orders into data/raw",
+        "write a CSV file of fake orders into data/raw, or the export of a known shop into data/exports",
         reporting(),
         warehouse=False,
+        examples="""
+            minidw generate --rows 1000 --dirty 0.1
+            minidw generate --as shopify --orders 200      # and the revenue that it comes to
+        """,
     )
+    command.add_argument(
+        "--as", dest="feed", metavar="FEED", help="as the export of a known feed (minidw feeds)"
+    )
+    command.add_argument("--orders", type=whole_number, default=1_000, metavar="N", help="with --as (1000)")
     command.add_argument("--rows", type=int, default=10_000, help="number of rows (10000)")
     command.add_argument("--date", type=day, help="day of the file's name, YYYY-MM-DD (today)")
     command.add_argument(
@@ -35,6 +43,8 @@ def generate(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.generate import FIRST_DAY, LAST_DAY
 
+    if arguments.feed is not None:
+        return _generate_export(arguments, output)
     path = minidw.generate_orders(
         rows=arguments.rows,
         day=arguments.date,
@@ -45,4 +55,26 @@ def generate(arguments: argparse.Namespace, output: Output) -> int:
         overwrite=arguments.force,
     )
     output.show({"path": str(path), "rows": arguments.rows}, lambda _: output.say(str(path)))
+    return 0
+
+
+def _generate_export(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+    from minidw.generate import FIRST_DAY, LAST_DAY
+
+    export = minidw.generate_export(
+        arguments.feed,
+        orders=arguments.orders,
+        seed=arguments.seed,
+        first_day=arguments.first_day or FIRST_DAY,
+        last_day=arguments.last_day or LAST_DAY,
+        overwrite=arguments.force,
+    )
+    found = {name: value for name, value in vars(export).items() if name != "path"} | {
+        "path": str(export.path)
+    }
+    currency = f"CURRENCY={export.currency} " if export.currency else ""
+    load = f"{currency}minidw run {export.path} --feed {export.feed}"
+    text = f"{export.path}: {export.lines:,} order lines that come to {export.revenue:,}; {load}"
+    output.show(found, lambda _: output.say(text))
     return 0

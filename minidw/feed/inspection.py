@@ -1,5 +1,6 @@
 """What a file is, and the feed that would read it: what its evidence settles, and what it leaves open."""
 
+import tomllib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from minidw.feed.declaration import from_dict, to_dict
 from minidw.feed.evidence import Finding
 from minidw.feed.format import Format
 from minidw.feed.given import Input
-from minidw.feed.known import known_feed, known_names, recognised
+from minidw.feed.known import known_feed, known_names, known_text, recognised
 from minidw.feed.sample import Sample, look_at
 from minidw.schema.vocabulary import CONTRACT_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS, STATUSES
 
@@ -174,7 +175,7 @@ def _of_values(
     texts: Mapping[str, Sequence[str]], sample: Sample, base: Format, columns: Mapping[str, Column]
 ) -> list[Finding]:
     """How the values are to be read, where no feed says it."""
-    declared = to_dict(base).get("values", {})
+    declared = {**to_dict(base).get("values", {}), **_said_by_known(base)}
     contract = not base.columns and names.is_contract(sample.header, REQUIRED_COLUMNS)
     fill = meaning.fill_down(texts)
     texts = meaning.filled(texts, declared.get("fill_down", fill.value) or ())
@@ -203,6 +204,14 @@ def _of_values(
 
 def _with_value(finding: Finding, column: Column) -> Finding:
     return replace(finding, value=column.declared())
+
+
+def _said_by_known(base: Format) -> dict[str, Any]:
+    """What a known feed declares of values, where it is the default too: then it is no question."""
+    if base.name not in known_names():
+        return {}
+    declared: dict[str, Any] = tomllib.loads(known_text(base.name)).get("values", {})
+    return declared
 
 
 def _others(sample: Sample, columns: Mapping[str, Column]) -> dict[str, list[str]]:

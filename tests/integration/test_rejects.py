@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 import minidw
 from minidw import BadFileError, Settings
-from minidw.generate import REJECTED
+from minidw.generate.orders import REJECTED
 from tests.support.terminal import Cli
 
 Feed = Callable[..., Path]

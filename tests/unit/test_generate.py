@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from minidw.errors import SettingsError
-from minidw.generate import (
+from minidw.generate.orders import (
     ACCEPTED,
     COLUMNS,
     HEADER,
@@ -196,7 +196,7 @@ class TestFile:
             assert path.read_text() == "old"
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("minidw.generate._blocks", full_disk)
+        monkeypatch.setattr("minidw.generate.orders._blocks", full_disk)
         with pytest.raises(SettingsError, match=r"^cannot write .*orders\.csv: No space left on device$"):
             generate_orders(path)
         assert [(left.name, left.read_text()) for left in tmp_path.iterdir()] == [("orders.csv", "old")]

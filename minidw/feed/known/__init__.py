@@ -32,7 +32,18 @@ def known_feed(name: str) -> Format:
 
 
 def named_feed(name: str | Path) -> Format:
-    """A known feed by its name, or the one that a file declares: ``shopify`` or ``my.toml``."""
+    """A known feed by its name, or the one that a TOML file declares, to be the ``format`` of a load.
+
+    Args:
+        name: of a known feed, such as ``shopify`` (``minidw feeds`` lists them), or of a ``.toml`` file
+
+    Raises:
+        SettingsError: there is no such feed, or the file cannot be read or declares what cannot be meant
+
+    Example:
+        >>> minidw.named_feed("etsy").dates
+        'mdy'
+    """
     is_path = isinstance(name, Path) or name.lower().endswith(".toml")
     return from_toml(Path(name)) if is_path else known_feed(str(name))
 

@@ -128,7 +128,8 @@ def generate_orders(
     customers, offers = _pools()
     draw = Random(f"{seed} {day} rows")
     blocks = _blocks(customers, offers, rows, f"{_compact(day)}-", (first_day, last_day), draw)
-    _write(path, _spoiled(blocks, dirty, Random(f"{seed} {day} dirty")), overwrite=overwrite)
+    lines = chain.from_iterable(_spoiled(blocks, dirty, Random(f"{seed} {day} dirty")))
+    write_beside(path, chain([HEADER + "\n"], lines), overwrite=overwrite)
     return path
 
 
@@ -234,15 +235,14 @@ def _unwritable(path: Path, error: OSError | ValueError) -> SettingsError:
     return SettingsError(f"cannot write {printable(str(path))}: {reason}")
 
 
-def _write(path: Path, blocks: Iterable[list[str]], *, overwrite: bool) -> None:
-    """Write beside ``path`` and rename, so that nobody loads half a feed."""
+def write_beside(path: Path, texts: Iterable[str], *, overwrite: bool) -> None:
+    """Write beside ``path`` and rename, so that nobody loads half a file."""
+    _refuse(path, overwrite=overwrite)
     partial = path.parent / f".{path.name}.{secrets.token_hex(4)}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("w", encoding="utf-8", newline="\n") as file:
-            file.write(HEADER + "\n")
-            for lines in blocks:
-                file.writelines(lines)
+            file.writelines(texts)
         _refuse(path, overwrite=overwrite)  # it may have come in the meantime
         partial.replace(path)
     except (OSError, ValueError) as error:
