@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from minidw.pipeline.rules import set_rules as set_rules
     from minidw.pipeline.steps import build_marts as build_marts
     from minidw.pipeline.steps import build_staging as build_staging
+    from minidw.pipeline.steps import erase as erase
     from minidw.pipeline.steps import prune as prune
     from minidw.pipeline.steps import run_checks as run_checks
     from minidw.pipeline.steps import unload as unload
@@ -69,6 +70,8 @@ if TYPE_CHECKING:
     from minidw.schema import CustomerLtv as CustomerLtv
     from minidw.schema import CustomerSegments as CustomerSegments
     from minidw.schema import DailyRevenue as DailyRevenue
+    from minidw.schema import Erasure as Erasure
+    from minidw.schema import ErasureKey as ErasureKey
     from minidw.schema import LineMalformed as LineMalformed
     from minidw.schema import Mart as Mart
     from minidw.schema import MartBuild as MartBuild
@@ -93,6 +96,7 @@ if TYPE_CHECKING:
     from minidw.settings import Settings as Settings
     from minidw.steps.build import Built as Built
     from minidw.steps.check import Checked as Checked
+    from minidw.steps.erase import Erased as Erased
     from minidw.steps.examples import Example as Example
     from minidw.steps.load import Loaded as Loaded
     from minidw.steps.prune import Pruned as Pruned
@@ -124,6 +128,9 @@ MODULES = {
     "DeclarationError": "errors",
     "Difference": "proofs.verify",
     "EmbeddedError": "errors",
+    "Erased": "steps.erase",
+    "Erasure": "schema",
+    "ErasureKey": "schema",
     "Example": "steps.examples",
     "Fault": "transforms.reasons",
     "Finding": "feed.evidence",
@@ -171,6 +178,7 @@ MODULES = {
     "create_engine": "database.engine",
     "downgrade": "database.migrate",
     "generate_export": "generate",
+    "erase": "pipeline.steps",
     "generate_orders": "generate",
     "history": "proofs.history",
     "init_project": "project",

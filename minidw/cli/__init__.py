@@ -36,6 +36,7 @@ COMMANDS = (
     files.add_preview,
     steps.add_prune,
     steps.add_unload,
+    steps.add_erase,
     proofs.add_verify,
     proofs.add_why,
     proofs.add_history,

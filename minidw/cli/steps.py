@@ -1,4 +1,4 @@
-"""Commands that are a step: stage, build, check, prune."""
+"""Commands that are a step, or take something away: stage, build, check, prune, unload, erase."""
 
 import argparse
 from collections.abc import Sequence
@@ -48,6 +48,14 @@ def add_unload(commands: Commands) -> None:
     )
 
 
+def add_erase(commands: Commands) -> None:
+    """minidw erase CUSTOMER..."""
+    text = "replace customers by pseudonyms everywhere; the orders and what they add up to stay"
+    examples = "minidw erase ada@example.com"
+    command = add(commands, "erase", erase, text, writing(), destroying(), examples=examples)
+    command.add_argument("customers", nargs="+", metavar="CUSTOMER", help="customer_id, as it is staged")
+
+
 def stage(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
 
@@ -85,6 +93,19 @@ def unload(arguments: argparse.Namespace, output: Output) -> int:
     if not arguments.yes:
         confirm(output, taking_back(arguments.batches))
     return _report(output, minidw.unload(arguments.batches, wait=not arguments.no_wait))
+
+
+def erase(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+    from minidw.reports.data import order_lines_of
+    from minidw.reports.values import counted
+    from minidw.steps.erase import identifiers
+
+    customers = identifiers(arguments.customers)
+    if not arguments.yes:
+        who, lines = counted(len(customers), "customer"), counted(order_lines_of(customers), "order line")
+        confirm(output, f"this replaces {who} with {lines} by pseudonyms for good")
+    return _report(output, minidw.erase(customers, wait=not arguments.no_wait))
 
 
 def taking_back(batch_ids: Sequence[int]) -> str:

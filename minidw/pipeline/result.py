@@ -8,6 +8,7 @@ from typing import Any
 
 from minidw.steps.build import Built
 from minidw.steps.check import Checked
+from minidw.steps.erase import Erased
 from minidw.steps.load import Loaded
 from minidw.steps.prune import Pruned
 from minidw.steps.rules import Moved, RuleChange
@@ -26,6 +27,7 @@ class Result:
     built: each mart, and how it was brought up to date
     checked: each check, and what it found
     unloaded: each batch that was taken back
+    erased: each customer that was erased, by the name that is left
     rules: each rule that was changed
     moved: the revenue that ``set_rules`` moved by it
     seconds: time per step, seconds
@@ -47,6 +49,7 @@ class Result:
     checked: list[Checked] = field(default_factory=list)
     _pruned: Pruned | None = None
     unloaded: list[Unloaded] = field(default_factory=list)
+    erased: list[Erased] = field(default_factory=list)
     rules: list[RuleChange] = field(default_factory=list)
     moved: Moved | None = None
     seconds: dict[str, float] = field(default_factory=dict)

@@ -11,6 +11,7 @@ from minidw.schema.ledger import Batch
 from minidw.settings import Settings
 from minidw.steps.build import build
 from minidw.steps.check import Checked, execute_checks
+from minidw.steps.erase import erase_customers
 from minidw.steps.load import load
 from minidw.steps.rules import Moved, counted_revenue
 from minidw.steps.stage import replay_if_due, stage
@@ -74,6 +75,19 @@ def unload_steps(conn: Connection, result: Result, batch_ids: Sequence[int], set
     with result.step("unload"):
         result.replayed = replay_if_due(conn, settings, result.checked)
         result.unloaded, _ = remove_batches(conn, settings, take_back(conn, batch_ids), result.checked)
+    with result.step("build"):
+        result.built = build(conn, settings)
+    with result.step("check"):
+        result.checked += _check(conn, settings)
+
+
+def erase_steps(conn: Connection, result: Result, customers: Sequence[str], settings: Settings) -> None:
+    """The steps of an erasure."""
+    with result.step("erase"):
+        result.replayed = replay_if_due(conn, settings, result.checked)
+        # What waits in the queue goes by the old names.
+        build(conn, settings)
+        result.erased = erase_customers(conn, customers)
     with result.step("build"):
         result.built = build(conn, settings)
     with result.step("check"):

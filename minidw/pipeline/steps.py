@@ -1,4 +1,4 @@
-"""The steps by themselves, and what keeps a warehouse: prune and unload."""
+"""The steps by themselves, and what keeps a warehouse: prune, unload and erase."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -8,10 +8,11 @@ from sqlalchemy import Connection
 from minidw.database.engine import Bind
 from minidw.pipeline.attempt import attempt
 from minidw.pipeline.result import Result
-from minidw.pipeline.sequence import unload_steps
+from minidw.pipeline.sequence import erase_steps, unload_steps
 from minidw.settings import Settings
 from minidw.steps.build import build
 from minidw.steps.check import execute_checks
+from minidw.steps.erase import identifiers
 from minidw.steps.prune import remove_rows
 from minidw.steps.stage import stage
 
@@ -165,3 +166,45 @@ def unload(
         unload_steps(conn, result, chosen, ruled)
 
     return attempt("unload", work, bind, settings, wait=wait)
+
+
+def erase(
+    customers: str | Sequence[str],
+    bind: Bind = None,
+    *,
+    wait: bool = True,
+    settings: Settings | None = None,
+) -> Result:
+    """Replace customers by pseudonyms everywhere, for good; the orders and what they add up to stay.
+
+    Each is replaced in raw, staging, the marts and what the ledger tells; what else a row of the customer
+    brought, and the feed makes no column of, is emptied. The ledger keeps that and when, not whom, and a
+    keyed hash by which a later delivery of the same customer is told. What minidw does not hold keeps the
+    name: the CSV files, backups, the write-ahead log, and the files of the server until a vacuum.
+
+    Args:
+        customers: the id of a customer, as it is staged, or several
+        bind, wait, settings: as in ``run``
+
+    Returns:
+        ``erased``: of each customer the pseudonym, and how many order lines, delivered rows and mentions had
+        the name; and what the steps did.
+
+    Raises:
+        SettingsError: nothing names a customer, or not every place can be reached
+        CheckFailedError, WarehouseBusyError, DatabaseError: as in ``run``
+
+    Example:
+        >>> erased = minidw.erase("ada").erased[0]
+        >>> erased.order_lines, erased.pseudonym[:7]
+        (2, 'erased-')
+        >>> minidw.report()["top customers"][1]["lifetime_value"]
+        Decimal('115.5000')
+    """
+    settings = settings or Settings.from_env()
+    chosen = identifiers(customers)
+
+    def work(conn: Connection, result: Result, ruled: Settings) -> None:
+        erase_steps(conn, result, chosen, ruled)
+
+    return attempt("erase", work, bind, settings, wait=wait)

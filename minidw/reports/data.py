@@ -17,6 +17,7 @@ from minidw.schema import (
     DailyRevenue,
     MartBuild,
     OrderChange,
+    OrderLine,
     OrderTotal,
     ProductRevenue,
     RuleVersion,
@@ -200,6 +201,13 @@ def holdings(
     with reading(bind, settings or Settings.from_env()) as conn:
         number, rows = conn.execute(batches).one()
         return Holdings(number, int(rows), int(conn.execute(lines).scalar_one()))
+
+
+def order_lines_of(customers: Sequence[str], bind: Bind = None, *, settings: Settings | None = None) -> int:
+    """How many order lines customers have that hold."""
+    lines = select(func.count()).where(OrderLine.customer_id.in_(customers))
+    with reading(bind, settings or Settings.from_env()) as conn:
+        return conn.scalar(lines) or 0
 
 
 def rules(bind: Bind = None, *, settings: Settings | None = None) -> list[RuleInForce]:

@@ -19,6 +19,7 @@ from minidw.reports.tables import Rows, print_rows, print_text
 from minidw.reports.values import NOTHING, counted, money, texts
 from minidw.schema.vocabulary import FATES
 from minidw.steps.check import Checked
+from minidw.steps.erase import Erased
 from minidw.steps.examples import shortened
 from minidw.steps.load import Loaded
 from minidw.steps.rules import RuleInForce
@@ -30,6 +31,10 @@ MANY_FILES = 4
 """From so many files on, each has one line, and a summary follows the last."""
 
 NOT_SET = "not set"
+STILL_THERE = (
+    "what minidw does not hold keeps the name: the CSV files, backups, the write-ahead log, the logs of the"
+    " server, and its own files until VACUUM; see docs/taking-back.md"
+)
 TO_BEGIN = (
     "the warehouse is empty: minidw run FILE brings orders in; minidw generate writes some to try it with"
 )
@@ -46,6 +51,8 @@ def print_result(console: Console, result: Result) -> None:
             print_text(console, "  warning: the file has a header and no rows")
     for unloaded in result.unloaded:
         _print_unloaded(console, unloaded)
+    for erased in result.erased:
+        _print_erased(console, erased)
     for rule in result.rules:
         print_text(console, f"rule {rule.name}: {rule.before or NOT_SET} → {rule.after or NOT_SET}")
         if rule.said is not None:
@@ -66,6 +73,8 @@ def print_result(console: Console, result: Result) -> None:
         batches = counted(len(result.pruned.batch_ids), "batch")
         rows = counted(result.pruned.rows, "row")
         print_text(console, f"pruned {batches}: {rows} removed from raw")
+    if result.erased:
+        print_text(console, STILL_THERE)
     if any(seconds >= 0.005 for seconds in result.seconds.values()):
         print_text(console, "time: " + _time(result.seconds))
 
@@ -385,6 +394,14 @@ def _print_unloaded(console: Console, gone: Unloaded) -> None:
         console,
         f"took back batch {gone.batch_id} ({gone.file}): {counted(gone.rows, 'row')} removed from raw;"
         f" {counted(gone.ceased, 'order line')} ceased, {gone.came_back:,} of them came back otherwise",
+    )
+
+
+def _print_erased(console: Console, erased: Erased) -> None:
+    print_text(
+        console,
+        f"erased a customer, now {erased.pseudonym}: {counted(erased.order_lines, 'order line')},"
+        f" {counted(erased.rows, 'delivered row')}, {counted(erased.mentions, 'mention')} elsewhere",
     )
 
 

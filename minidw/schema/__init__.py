@@ -1,6 +1,7 @@
 """What the tables are. Importing this package declares all of them on ``Base.metadata``."""
 
 from minidw.schema.base import Base
+from minidw.schema.erasure import Erasure, ErasureKey
 from minidw.schema.ledger import Batch, CheckResult, MartBuild, RuleVersion, Run
 from minidw.schema.mart import Mart
 from minidw.schema.marts import CustomerLtv, CustomerSegments, DailyRevenue, ProductRevenue, all_marts
@@ -18,6 +19,8 @@ __all__ = [
     "CustomerLtv",
     "CustomerSegments",
     "DailyRevenue",
+    "Erasure",
+    "ErasureKey",
     "LineMalformed",
     "Mart",
     "MartBuild",

@@ -95,7 +95,7 @@ def load(
         return Loaded(
             known["batch_id"], file.name, file.rows + file.malformed, file.malformed, True, otherwise
         )
-    _empty_landing(conn)
+    empty_landing(conn)
     conn.execute(restart_numbering())
     try:
         with conn.begin_nested():
@@ -175,7 +175,7 @@ def _loaded_before(conn: Connection, file: SurveyedFile) -> RowMapping | None:
     return conn.execute(same.order_by(Batch.batch_id).limit(1)).mappings().first()
 
 
-def _empty_landing(conn: Connection) -> None:
+def empty_landing(conn: Connection) -> None:
     """By TRUNCATE, whose cost does not grow with the rows; by DELETE where a reader would make it wait."""
     if lock_at_once(conn, OrderLanded):
         conn.execute(text("TRUNCATE raw.orders_raw"))

@@ -6,10 +6,12 @@ from sqlalchemy import Connection, RowMapping, TableClause, exists, select
 
 from minidw.errors import BadFileError
 from minidw.schema.checks import Check
+from minidw.schema.erasure import Erasure
 from minidw.schema.ledger import Batch
 from minidw.steps.check import SAMPLES, Checked, outcome_of
 from minidw.transforms import losses
 from minidw.transforms.constructs import Query
+from minidw.transforms.erase import delivered_again
 from minidw.transforms.parse import Scope
 
 
@@ -58,6 +60,12 @@ def tell_lost_in(
         _tell(conn, warned, "rejects_of_staged_lines", losses.rejects_of_staged_lines(batch_id))
     if ceased and batch["numbered_lines"]:
         _tell(conn, warned, "numbered_lines_replaced", losses.numbered_lines_replaced(batch_id, gone))
+
+
+def tell_erased_in(conn: Connection, batch: RowMapping, warned: list[Checked]) -> None:
+    """Customers that a batch brings back although they were erased."""
+    if conn.scalar(select(exists().select_from(Erasure))):
+        _tell(conn, warned, "erased_customers_delivered", delivered_again(batch["batch_id"]))
 
 
 def tell_lost_to_pruning(conn: Connection, warned: list[Checked], fates: TableClause, scope: Scope) -> None:

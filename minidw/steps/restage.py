@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Executable, RowMapping
 from minidw.schema.vocabulary import ADMITTED_FATES, Fates
 from minidw.settings import Settings
 from minidw.steps.check import Checked
-from minidw.steps.losses import refuse_without_numbers, tell_lost_in, tell_lost_to_pruning
+from minidw.steps.losses import refuse_without_numbers, tell_erased_in, tell_lost_in, tell_lost_to_pruning
 from minidw.steps.stage import Staged, apply_judged, judge_again, judge_rejects, note_staged
 from minidw.transforms import replay, restage, staging
 from minidw.transforms.constructs import analyze
@@ -56,6 +56,7 @@ def restage_named(
     if arrived is not None:
         found = _note_arrived(conn, settings, arrived)
         refuse_without_numbers(conn, arrived, Scope.NAMED)
+        tell_erased_in(conn, arrived, warned)
     conn.execute(replay.delete_outdated())
     applied = apply_judged(conn, Scope.NAMED)
     if arrived is not None and found is not None:

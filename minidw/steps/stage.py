@@ -17,7 +17,13 @@ from minidw.schema.vocabulary import NO_FAULTS, Fates
 from minidw.settings import Settings
 from minidw.steps.check import Checked
 from minidw.steps.examples import Example, explain_rejects
-from minidw.steps.losses import has_numbers, refuse_without_numbers, tell_lost_in, tell_lost_to_pruning
+from minidw.steps.losses import (
+    has_numbers,
+    refuse_without_numbers,
+    tell_erased_in,
+    tell_lost_in,
+    tell_lost_to_pruning,
+)
 from minidw.transforms import rejects, replay, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.judge import batches_by_feed, rules_fingerprint
@@ -166,6 +172,7 @@ def _stage_batch(
     rejected = conn.execute(staging.insert_rejected()).rowcount + batch["malformed"]
     reasons, examples = judge_rejects(conn, settings, batch, rejected)
     refuse_without_numbers(conn, batch, scope)
+    tell_erased_in(conn, batch, warned)
     # Before the statistics: with them the planner hashes here, and a large batch does not fit its memory.
     superseded = conn.execute(staging.delete_superseded()).rowcount
     is_first = not conn.scalar(

@@ -62,7 +62,7 @@ def is_return(delivered: Delivered, translation: Translation) -> ColumnElement[b
 
 def contracted(rows: FromClause, translation: Translation) -> Query:
     """Rows of ``as_delivered`` in the words of the contract; what else a row has is passed on."""
-    filled = evaluated_once(_filled_down(rows, translation)).subquery("filled")
+    filled = evaluated_once(filled_down(rows, translation)).subquery("filled")
     statuses = {spelled: ours for theirs, ours in translation.status for spelled in _in_any_case(theirs)}
     changed: dict[str, ColumnElement[Any]] = {}
     if statuses:
@@ -83,7 +83,7 @@ def _made_of(column: Column, delivered: Delivered) -> ColumnElement[str]:
     return func.coalesce(*parts, column.constant or "", type_=Text)
 
 
-def _filled_down(rows: FromClause, translation: Translation) -> Query:
+def filled_down(rows: FromClause, translation: Translation) -> Query:
     """Where a column is blank, what the first row of the order has."""
     order = [rows.c.batch_id, nfc(trimmed(rows.c.order_id))]
 

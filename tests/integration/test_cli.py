@@ -255,6 +255,19 @@ def test_a_file_takes_the_place_of_another_and_is_taken_back(cli: Cli, feed: Fee
     assert value(warehouse, "SELECT count(*) FROM mart.daily_revenue") == 0
 
 
+def test_a_customer_is_erased(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+    cli("run", str(feed("order_id | customer_id\n1 | ada\n2 | bob")))
+    asked = cli("erase", "ada")
+    assert "this replaces 1 customer with 1 order line by pseudonyms for good; nothing was done" in asked.err
+    done = cli("erase", "ada", "--yes")
+    assert (done.code, "ada" in done.out) == (0, False)
+    assert "1 order line, 1 delivered row, 0 mentions elsewhere" in done.out
+    assert "the CSV files, backups, the write-ahead log" in done.out
+    assert value(warehouse, "SELECT count(*) FROM mart.customer_ltv WHERE customer_id LIKE 'erased-%'") == 1
+    again = cli("erase", "ada", "--yes")
+    assert (again.code, "it was erased at" in again.err) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -66,6 +66,7 @@ def test_everything_but_migrating_works_as_the_loader(database: URL, feed: Feed)
     assert minidw.verify(engine).differences == []
     assert minidw.why("daily_revenue", "2024-05-01", engine)
     minidw.upgrade(engine)  # at head already
+    assert minidw.erase("c1", engine).erased[0].order_lines == 5
     minidw.prune(date(2026, 1, 1), engine)
     with engine.connect() as conn:
         assert conn.scalar(text("SELECT current_user")) == "minidw_loader"
@@ -106,6 +107,8 @@ FORBIDDEN = {
         ),
         "SELECT * FROM raw.lines_malformed",
         "SELECT * FROM raw.check_results",
+        "SELECT * FROM raw.erasures",
+        "SELECT * FROM raw.erasure_key",
         "SELECT nextval('raw.orders_raw_source_row_seq')",
         *(f"DELETE FROM mart.{mart}" for mart in MARTS),
         "INSERT INTO staging.orders_totals VALUES ('pending', 1, 1, 1)",

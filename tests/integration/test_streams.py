@@ -26,6 +26,7 @@ WORKS = {
     "rules --set": ["rules", "--set", "SEGMENT_VIP=20000", "--yes"],
     "migrate": ["migrate"],
     "generate": ["generate", "--rows", "1", "--force"],
+    "erase": ["erase", "zoë", "--yes"],
     "unload": ["unload", "1", "--yes"],
     "run --json": ["run", "NEW", "--json"],
 }
