@@ -59,7 +59,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[URL]:
     if kind == "tcp":
         running = servers.tcp_server()
     else:
-        running = servers.embedded_server(servers.postgres_16() if kind == "16" else None)
+        running = servers.temporary_server(servers.postgres_16() if kind == "16" else None)
     with running as url:
         yield url
 
@@ -89,11 +89,19 @@ def session(conn: Connection) -> Iterator[Session]:
         yield session
 
 
+@pytest.fixture(scope="session")
+def copies(server: URL, engine: Engine) -> Iterator[servers.Copies]:
+    """Copies of the database of the session."""
+    copies = servers.Copies(server, str(engine.url.database))
+    yield copies
+    copies.close()
+
+
 @pytest.fixture
-def database(server: URL, engine: Engine) -> Iterator[URL]:
+def database(copies: servers.Copies, engine: Engine) -> Iterator[URL]:
     """A migrated database of the test's own, for what commits."""
     engine.dispose()
-    with servers.temporary_database(server, f"minidw_{uuid4().hex[:12]}", template="minidw_session") as url:
+    with copies.one() as url:
         yield url
 
 

@@ -19,7 +19,7 @@ import minidw
 from minidw import Settings
 from tests.support import own_marts
 from tests.support.feeds import write_feed
-from tests.support.servers import temporary_database
+from tests.support.servers import Copies, temporary_database
 from tests.support.texts import FILE, row
 
 ORDERS = """
@@ -62,24 +62,24 @@ EXAMPLES = {
 
 
 @pytest.fixture(scope="module")
-def example_database(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A warehouse that has orders.csv, to be copied."""
+def example_copies(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copies]:
+    """Copies of a warehouse that has orders.csv."""
     engine.dispose()
     with temporary_database(server, "minidw_examples", template="minidw_session") as url:
         path = write_feed(tmp_path_factory.mktemp("examples") / "orders.csv", ORDERS)
         minidw.run(path, settings=Settings(url=url))
-        yield url
+        copies = Copies(server, "minidw_examples")
+        yield copies
+        copies.close()
 
 
 @pytest.fixture
-def surroundings(
-    server: URL, example_database: URL, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[None]:
+def surroundings(example_copies: Copies, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Given the directory and the environment of the examples."""
     write_feed(tmp_path / "orders.csv", ORDERS)
     write_feed(tmp_path / "corrections.csv", CORRECTIONS)
     (tmp_path / "broken.csv").write_bytes(FILE + row(b'"2'))
-    with temporary_database(server, "minidw_example", template=str(example_database.database)) as url:
+    with example_copies.one() as url:
         monkeypatch.setenv("DATABASE_URL", url.render_as_string(hide_password=False))
         yield
 

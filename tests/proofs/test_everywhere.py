@@ -141,7 +141,7 @@ def test_the_answer(database: URL, tmp_path: Path) -> None:
 
 
 def test_on_the_oldest_postgresql(tmp_path: Path) -> None:
-    with servers.embedded_server(servers.postgres_16()) as url:
+    with servers.temporary_server(servers.postgres_16()) as url:
         assert deliver(url, tmp_path) == EXPECTED
 
 
@@ -241,7 +241,7 @@ def test_in_a_database_in_another_language(
 
     monkeypatch.setattr("minidw.embedded.cluster.process_options", with_locales)
     for binaries in (None, servers.postgres_16()):
-        with servers.embedded_server(binaries) as server:
+        with servers.temporary_server(binaries) as server:
             for locale in ("tr_TR.UTF-8", "en_US.UTF-8"):
                 with database_with(server, f"LOCALE '{locale}'") as url:
                     assert deliver(url, tmp_path) == EXPECTED, (binaries, locale)

@@ -4,26 +4,34 @@ import importlib.util
 import os
 import pwd
 import secrets
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from uuid import uuid4
 
 import psycopg2
 import sqlalchemy as sa
 from sqlalchemy import URL
 
 from minidw import embedded
+from minidw.testing import THROW_AWAY, reachable_directory, temporary_database, temporary_server
+
+__all__ = [
+    "THROW_AWAY",
+    "Copies",
+    "postgres_16",
+    "reachable_directory",
+    "tcp_server",
+    "temporary_database",
+    "temporary_server",
+]
 
 # Part of every password of the tests, which none of them may print.
 CANARY = "canary5f3a9c"
-# A test cluster need not survive the machine.
-THROW_AWAY = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 def postgres_16() -> Path:
@@ -32,29 +40,6 @@ def postgres_16() -> Path:
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent / "pginstall" / "bin"
-
-
-@contextmanager
-def reachable_directory() -> Iterator[Path]:
-    """A directory that every account can reach, unlike pytest's own."""
-    directory = Path(tempfile.mkdtemp(prefix="minidw-test-", dir="/tmp"))
-    directory.chmod(0o755)
-    try:
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-@contextmanager
-def embedded_server(binaries: Path | None = None) -> Iterator[URL]:
-    """The embedded PostgreSQL, or the same on other binaries."""
-    with reachable_directory() as directory:
-        server = embedded.start(directory / "home", options=THROW_AWAY, binaries=binaries)
-        try:
-            yield server.url
-        finally:
-            server.close()
-            embedded.stop(directory / "home")
 
 
 @contextmanager
@@ -92,17 +77,40 @@ def tcp_server() -> Iterator[URL]:
                 process.wait(30)
 
 
-@contextmanager
-def temporary_database(server: URL, name: str, template: str = "template0") -> Iterator[URL]:
-    """A database that is dropped at the end, a copy of the template."""
-    admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-    with admin.connect() as conn:
-        conn.execute(sa.text(f"CREATE DATABASE {name} TEMPLATE {template}"))
-    try:
-        yield server.set(database=name)
-    finally:
-        with admin.connect() as conn:
-            conn.execute(sa.text(f"DROP DATABASE {name} WITH (FORCE)"))
+class Copies:
+    """Copies of a database, one at a time. One that a test has only read is handed out again."""
+
+    def __init__(self, server: URL, template: str) -> None:
+        self._admin = sa.create_engine(server, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        self._server, self._template = server, template
+        self._name: str | None = None
+
+    @contextmanager
+    def one(self) -> Iterator[URL]:
+        """A database as the template is."""
+        if self._name is None:
+            self._name = f"{self._template}_{uuid4().hex[:12]}"
+            with self._admin.connect() as conn:
+                conn.execute(sa.text(f"CREATE DATABASE {self._name} TEMPLATE {self._template}"))
+        before = self._state()
+        try:
+            yield self._server.set(database=self._name)
+        finally:
+            if self._state() != before:
+                self.close()
+
+    def close(self) -> None:
+        """Drop the copy."""
+        if self._name is not None:
+            with self._admin.connect() as conn:
+                conn.execute(sa.text(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)"))
+            self._name = None
+
+    def _state(self) -> object:
+        """The next transaction id, which whoever writes anything takes; and the sessions that are left."""
+        found = "SELECT pg_snapshot_xmax(pg_current_snapshot()), count(*) FROM pg_stat_activity"
+        with self._admin.connect() as conn:
+            return conn.execute(sa.text(f"{found} WHERE datname = :name"), {"name": self._name}).one()
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
