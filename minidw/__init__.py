@@ -47,10 +47,12 @@ if TYPE_CHECKING:
     from minidw.pipeline.steps import run_checks as run_checks
     from minidw.pipeline.steps import unload as unload
     from minidw.project import init_project as init_project
+    from minidw.proofs.changes import MartChange as MartChange
+    from minidw.proofs.changes import RowChange as RowChange
+    from minidw.proofs.diff import Diff as Diff
+    from minidw.proofs.diff import diff as diff
     from minidw.proofs.history import history as history
-    from minidw.proofs.preview import MartPreview as MartPreview
     from minidw.proofs.preview import Preview as Preview
-    from minidw.proofs.preview import RowChange as RowChange
     from minidw.proofs.preview import preview as preview
     from minidw.proofs.preview import preview_rules as preview_rules
     from minidw.proofs.preview import preview_unload as preview_unload
@@ -126,6 +128,7 @@ MODULES = {
     "DataError": "errors",
     "DatabaseError": "errors",
     "DeclarationError": "errors",
+    "Diff": "proofs.diff",
     "Difference": "proofs.verify",
     "EmbeddedError": "errors",
     "Erased": "steps.erase",
@@ -142,7 +145,7 @@ MODULES = {
     "Loaded": "steps.load",
     "Mart": "schema",
     "MartBuild": "schema",
-    "MartPreview": "proofs.preview",
+    "MartChange": "proofs.changes",
     "Moved": "steps.rules",
     "MinidwError": "errors",
     "Notice": "pipeline.notices",
@@ -158,7 +161,7 @@ MODULES = {
     "Reject": "reports.rejects",
     "Replayed": "steps.stage",
     "Result": "pipeline.result",
-    "RowChange": "proofs.preview",
+    "RowChange": "proofs.changes",
     "RuleChange": "steps.rules",
     "RuleInForce": "steps.rules",
     "RuleVersion": "schema",
@@ -176,9 +179,10 @@ MODULES = {
     "check_schema": "database.differences",
     "count": "schema.words",
     "create_engine": "database.engine",
+    "diff": "proofs.diff",
     "downgrade": "database.migrate",
-    "generate_export": "generate",
     "erase": "pipeline.steps",
+    "generate_export": "generate",
     "generate_orders": "generate",
     "history": "proofs.history",
     "init_project": "project",

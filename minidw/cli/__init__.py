@@ -40,6 +40,7 @@ COMMANDS = (
     proofs.add_verify,
     proofs.add_why,
     proofs.add_history,
+    proofs.add_diff,
     rejects.add_rejects,
     rules.add_rules,
     reports.add_report,

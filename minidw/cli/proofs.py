@@ -1,4 +1,4 @@
-"""Commands that prove and explain: verify, why, history."""
+"""Commands that prove and explain: verify, why, history, diff."""
 
 import argparse
 
@@ -35,6 +35,35 @@ def add_history(commands: Commands) -> None:
     text = "every delivery of an order, what became of each row, and what held when"
     command = add(commands, "history", history, text, reporting(), only_reports=True)
     command.add_argument("order_id", help="as it is staged")
+
+
+def add_diff(commands: Commands) -> None:
+    """minidw diff BATCH..BATCH"""
+    text = "the rows of each mart that changed between two batches"
+    examples = """
+        minidw diff 17..18      # what batch 18 changed
+        minidw diff 12..18 --rows 50
+    """
+    command = add(commands, "diff", diff, text, reporting(), only_reports=True, examples=examples)
+    command.add_argument("batches", type=two_batches, metavar="BATCH..BATCH", help="batch_id, as in status")
+    command.add_argument("--rows", type=whole_number, default=10, help="rows to show per mart (10)")
+
+
+def two_batches(text: str) -> tuple[int, int]:
+    """The type of an argument that is two batches."""
+    first, dots, last = text.partition("..")
+    if not dots:
+        raise argparse.ArgumentTypeError(f"{text!r} is not two batches, such as 17..18")
+    return whole_number(first), whole_number(last)
+
+
+def diff(arguments: argparse.Namespace, output: Output) -> int:
+    import minidw
+    from minidw.reports import terminal
+
+    found = minidw.diff(*arguments.batches, rows=arguments.rows)
+    output.show(found.as_dict(), lambda console: terminal.print_diff(console, found))
+    return 0
 
 
 def history(arguments: argparse.Namespace, output: Output) -> int:

@@ -4,20 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Integer,
-    Numeric,
-    TableClause,
-    and_,
-    case,
-    column,
-    func,
-    or_,
-    select,
-    table,
-)
+from sqlalchemy import Connection, TableClause, column, select, table
 
 from minidw.database.engine import Bind
 from minidw.database.transaction import transaction
@@ -27,53 +14,13 @@ from minidw.feed.survey import SurveyedFile
 from minidw.pipeline.files import surveyed
 from minidw.pipeline.result import Result
 from minidw.pipeline.sequence import all_steps, follow_rules, unload_steps
+from minidw.proofs.changes import MartChange, change_of
 from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts
-from minidw.schema.words import Role
 from minidw.settings import Settings
 from minidw.steps.rules import keep_rules, wanted_rules
-from minidw.transforms.constructs import CreateTemporary, Query
-from minidw.transforms.values import keys, measures, named
-
-
-@dataclass(frozen=True)
-class RowChange:
-    """A row that a mart would gain, lose, or hold with other values.
-
-    key: the key of the row, by column
-    before: its other columns as they are; None where it would be gained
-    after: its other columns as they would be; None where it would be lost
-
-    Example:
-        >>> change = minidw.preview("corrections.csv").marts[0].rows[0]
-        >>> change.key, change.after["revenue"]
-        ({'order_date': datetime.date(2024, 5, 4)}, Decimal('120.0000'))
-    """
-
-    key: dict[str, Any]
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
-
-
-@dataclass(frozen=True)
-class MartPreview:
-    """How a mart would change.
-
-    mart: name of its table
-    gained, lost, changed: number of rows
-    rows: those of the largest change first
-
-    Example:
-        >>> daily = minidw.preview("corrections.csv").marts[0]
-        >>> daily.mart, daily.gained, daily.lost, daily.changed
-        ('daily_revenue', 1, 0, 1)
-    """
-
-    mart: str
-    gained: int
-    lost: int
-    changed: int
-    rows: list[RowChange]
+from minidw.transforms.constructs import CreateTemporary
+from minidw.transforms.values import measures
 
 
 @dataclass(frozen=True)
@@ -89,7 +36,7 @@ class Preview:
     """
 
     result: Result
-    marts: list[MartPreview]
+    marts: list[MartChange]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data, ready for JSON."""
@@ -235,66 +182,17 @@ def _rolled_back(
     rows: int | None,
 ) -> Preview:
     """What work on a connection would change in the marts."""
-    found: list[MartPreview] = []
+    found: list[MartChange] = []
     try:
         with transaction(bind, settings, wait=wait) as conn:
             for mart in all_marts():
                 copy = select(*(getattr(mart, name) for name in measures(mart)))
                 conn.execute(CreateTemporary(_before(mart).name, copy))
             work(conn)
-            found = [_preview_mart(conn, mart, rows) for mart in all_marts()]
+            found = [change_of(conn, mart, _before(mart), mart.__table__, rows) for mart in all_marts()]
             raise _RolledBack
     except _RolledBack:
         return Preview(result, found)
-
-
-def changed_rows(mart: type[Mart]) -> Query:
-    """The rows of a mart that differ from its copy, the largest change first; ``kind`` says how."""
-    before, after = _before(mart), mart.__table__
-    key, columns = keys(mart), list(measures(mart))
-    values = [name for name in columns if name not in key]
-    same_key = and_(*(before.c[name] == after.c[name] for name in key))
-    amounts = [name for name in (*named(mart, Role.TOTAL), *values) if _is_number(after.c[name])]
-    size = [func.abs(func.coalesce(after.c[name], 0) - func.coalesce(before.c[name], 0)) for name in amounts]
-    gained, lost = before.c[key[0]].is_(None), after.c[key[0]].is_(None)
-    return (
-        select(
-            case((gained, "gained"), (lost, "lost"), else_="changed").label("kind"),
-            *(func.coalesce(after.c[name], before.c[name]).label(f"key_{name}") for name in key),
-            *(before.c[name].label(f"before_{name}") for name in values),
-            *(after.c[name].label(f"after_{name}") for name in values),
-        )
-        .join_from(before, after, same_key, full=True)
-        .where(or_(gained, lost, *(before.c[name].is_distinct_from(after.c[name]) for name in values)))
-        .order_by(
-            *(change.desc() for change in size[:1]),
-            *(func.coalesce(after.c[name], before.c[name]) for name in key),
-        )
-    )
-
-
-def _is_number(column: ColumnElement[Any]) -> bool:
-    return isinstance(column.type, Integer | Numeric)
-
-
-def _preview_mart(conn: Connection, mart: type[Mart], rows: int | None) -> MartPreview:
-    statement = changed_rows(mart)
-    kinds = statement.order_by(None).subquery("kinds")
-    numbers: dict[str, int] = dict(
-        conn.execute(select(kinds.c.kind, func.count()).group_by(kinds.c.kind)).all()
-    )
-    found = []
-    for row in conn.execute(statement.limit(rows)).mappings():
-
-        def part(prefix: str, row: Any = row) -> dict[str, Any]:
-            return {name.removeprefix(prefix): row[name] for name in row if name.startswith(prefix)}
-
-        kind = row["kind"]
-        before = None if kind == "gained" else part("before_")
-        found.append(RowChange(part("key_"), before, None if kind == "lost" else part("after_")))
-    return MartPreview(
-        mart.__tablename__, numbers.get("gained", 0), numbers.get("lost", 0), numbers.get("changed", 0), found
-    )
 
 
 def _before(mart: type[Mart]) -> TableClause:

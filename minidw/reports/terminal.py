@@ -11,7 +11,9 @@ from typing import Any
 from rich.console import Console
 
 from minidw.pipeline.result import Result
-from minidw.proofs.preview import Preview, RowChange
+from minidw.proofs.changes import MartChange, RowChange
+from minidw.proofs.diff import Diff
+from minidw.proofs.preview import Preview
 from minidw.proofs.verify import Verified
 from minidw.proofs.why import Explanation, Row
 from minidw.reports.rejects import Reject
@@ -124,7 +126,22 @@ def print_sum(console: Console, results: Sequence[Result], files: int) -> None:
 def print_preview(console: Console, preview: Preview) -> None:
     """What a run would do, and the rows it would change, old and new values side by side."""
     print_result(console, preview.result)
-    for mart in preview.marts:
+    _print_marts(console, preview.marts)
+    print_text(console, "a preview: nothing was stored")
+
+
+def print_diff(console: Console, diff: Diff) -> None:
+    """What changed between two batches, old and new values side by side."""
+    batches = counted(len(diff.batches), "batch")
+    print_text(console, f"from batch {diff.first} to batch {diff.last}: {batches} that are there")
+    _print_marts(console, diff.marts)
+    if diff.unknown:
+        lines = counted(diff.unknown, "order line")
+        print_text(console, f"{lines} had an earlier version that was pruned, and seem to be gained")
+
+
+def _print_marts(console: Console, marts: Sequence[MartChange]) -> None:
+    for mart in marts:
         gained = counted(mart.gained, "row")
         title = f"mart.{mart.mart}: {gained} gained, {mart.lost:,} lost, {mart.changed:,} changed"
         rows = [change.key | _old_and_new(change) for change in mart.rows]
@@ -132,7 +149,6 @@ def print_preview(console: Console, preview: Preview) -> None:
             print_rows(console, rows, title)
         else:
             print_text(console, title)
-    print_text(console, "a preview: nothing was stored")
 
 
 def print_preview_line(console: Console, preview: Preview) -> None:

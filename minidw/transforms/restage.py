@@ -27,9 +27,13 @@ def name_orders_of(
     batch_ids: Collection[int], translated: Mapping[Translation, Sequence[int]]
 ) -> CreateTemporary:
     """The orders that some batches name; ``translated``: what the feeds of all of them declare."""
+    return CreateTemporary(named_orders.name, orders_of(batch_ids, translated))
+
+
+def orders_of(batch_ids: Collection[int], translated: Mapping[Translation, Sequence[int]]) -> Query:
+    """The orders that some batches name."""
     order_id = order_by_feed(translated).label("order_id")
-    orders = select(order_id).where(OrderDelivered.batch_id.in_(batch_ids)).distinct()
-    return CreateTemporary(named_orders.name, orders)
+    return select(order_id).where(OrderDelivered.batch_id.in_(batch_ids)).distinct()
 
 
 def shift_counts(apart: Collection[int]) -> Update:

@@ -39,6 +39,7 @@ REPORTS = {
     "rules": ["rules"],
     "why": ["why", "customer_ltv", "zoë"],
     "history": ["history", "1"],
+    "diff": ["diff", "0..1"],
     "rejects": ["rejects"],
     "feeds": ["feeds"],
     "inspect": ["inspect", "first.csv"],

@@ -1,4 +1,4 @@
-"""Whatever mart is declared: its full build, its incremental build, verify and preview agree."""
+"""Whatever mart is declared: its full build, its incremental build, verify, preview and diff agree."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, select
 
 import minidw
 from minidw import Mart, Settings, all_marts
-from minidw.proofs.preview import MartPreview
+from minidw.proofs.changes import MartChange
 from minidw.transforms.values import keys, measures
 from tests.support import own_marts, random_marts
 from tests.support.deliveries import write
@@ -48,7 +48,7 @@ def contents(conn: Connection) -> dict[type[Mart], dict[Any, Any]]:
     return found
 
 
-def foreseen(before: dict[Any, Any], preview: MartPreview) -> dict[Any, Any]:
+def foreseen(before: dict[Any, Any], preview: MartChange) -> dict[Any, Any]:
     """What a mart will hold, by its preview."""
     after = {key: dict(values) for key, values in before.items()}
     for change in preview.rows:
@@ -89,6 +89,10 @@ def prove(engine: Engine, directory: Path, specs: list[random_marts.Spec], batch
             for mart, expected in zip(all_marts(), preview.marts, strict=True):
                 due = without_ratios(mart, foreseen(before[mart], expected))
                 assert without_ratios(mart, held[mart]) == due, mart
+        changes = minidw.diff(len(batches) - 1, len(batches), conn, settings=IN_FORCE).marts
+        for mart, change in zip(all_marts(), changes, strict=True):
+            due = without_ratios(mart, foreseen(before[mart], change))
+            assert without_ratios(mart, held[mart]) == due, mart
         incremental = contents(conn)
         minidw.build_marts(conn, full=True, settings=IN_FORCE)
         assert contents(conn) == incremental
