@@ -96,21 +96,17 @@ SETTINGS = {
     "timezone": "UTC",
     "unix_socket_permissions": "0700",
     "jit": "off",
+    "fsync": "on",
+    "full_page_writes": "on",
 }
 
 
 def test_it_is_set_up_as_promised(home: Path) -> None:
-    server = start(home)
+    server = embedded.start(home)
     for setting, value in SETTINGS.items():
         assert answer(server, f"SELECT current_setting('{setting}')") == value, setting
     assert answer(server, "SELECT datcollate FROM pg_database WHERE datname = current_database()") == "C"
     assert (home / "pgdata" / "pg_hba.conf").read_text() == "local all all peer map=minidw\n"
-    server.close()
-
-
-def test_fsync_is_on_unless_a_test_turns_it_off(home: Path) -> None:
-    server = embedded.start(home)
-    assert answer(server, "SELECT current_setting('fsync') || current_setting('full_page_writes')") == "onon"
     server.close()
 
 
@@ -135,7 +131,7 @@ def test_it_starts_again_with_its_data(home: Path) -> None:
     again.close()
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_it_stops_however_its_last_client_went(home: Path, how: int) -> None:
     process = client(home)
     pid = postmaster(home)
@@ -232,6 +228,7 @@ def test_a_path_that_is_long_or_odd_does_nothing_odd(directory: Path, name: str)
     assert not socket_dir.exists() or socket_dir.name == "pgdata"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT, reason="about root")
 def test_root_in_a_closed_home_is_told_where_the_server_lives(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, directory: Path
@@ -280,6 +277,7 @@ def test_an_ordinary_user_needs_nothing_else(directory: Path) -> None:
     root.close()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT or not shutil.which("setpriv"), reason="about root in a container")
 def test_root_that_may_not_look_into_other_processes(home: Path) -> None:
     # Given a client with the capabilities of a container

@@ -16,10 +16,9 @@ from sqlalchemy import URL, Engine, select
 from sqlalchemy.orm import Mapped, Session
 
 import minidw
-from minidw import Settings
 from tests.support import own_marts
 from tests.support.feeds import write_feed
-from tests.support.servers import Copies, temporary_database
+from tests.support.servers import Copies, filled
 from tests.support.texts import FILE, row
 
 ORDERS = """
@@ -64,13 +63,11 @@ EXAMPLES = {
 @pytest.fixture(scope="module")
 def example_copies(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copies]:
     """Copies of a warehouse that has orders.csv."""
-    engine.dispose()
-    with temporary_database(server, "minidw_examples", template="minidw_session") as url:
-        path = write_feed(tmp_path_factory.mktemp("examples") / "orders.csv", ORDERS)
-        minidw.run(path, settings=Settings(url=url))
-        copies = Copies(server, "minidw_examples")
+    path = write_feed(tmp_path_factory.mktemp("examples") / "orders.csv", ORDERS)
+    with filled(
+        server, engine, "minidw_examples", lambda settings: minidw.run(path, settings=settings)
+    ) as copies:
         yield copies
-        copies.close()
 
 
 @pytest.fixture

@@ -2,19 +2,22 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, delete, func, select, text, update
+from sqlalchemy import URL, Connection, Engine, delete, func, select, text, update
 
 import minidw
 from minidw import Batch, OrderLine, RuleVersion, Run, Settings, SettingsError
 from minidw.rulebook import RULES
+from tests.support.feeds import write_feed
+from tests.support.servers import Copies, filled
 from tests.support.terminal import Cli
 
 Feed = Callable[..., Path]
@@ -49,11 +52,31 @@ def state(engine: Engine) -> list[Any]:
         ]
 
 
+@pytest.fixture(scope="module")
+def future(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copies]:
+    """A warehouse whose first batch came from an environment with ORDER_DATE_MAX=2027-12-31."""
+    path = write_feed(tmp_path_factory.mktemp("future") / "future.csv", FUTURE)
+
+    def fill(settings: Settings) -> None:
+        minidw.run(path, settings=replace(settings, order_date_max=date(2027, 12, 31)))
+
+    with filled(server, engine, "minidw_future", fill) as copies:
+        yield copies
+
+
 @pytest.fixture
-def until_2027(warehouse: Engine, feed: Feed) -> Engine:
-    """Given a warehouse whose first batch came from an environment with ORDER_DATE_MAX=2027-12-31."""
-    minidw.run(feed(FUTURE), warehouse, settings=UNTIL_2027)
-    return warehouse
+def future_database(future: Copies) -> Iterator[URL]:
+    """The same, in a database of the test's own."""
+    with future.one() as url:
+        yield url
+
+
+@pytest.fixture
+def until_2027(future_database: URL) -> Iterator[Engine]:
+    """Given that warehouse."""
+    engine = minidw.create_engine(Settings(url=future_database))
+    yield engine
+    engine.dispose()
 
 
 def test_the_first_batch_brings_the_rules_of_its_environment(warehouse: Engine, feed: Feed) -> None:
@@ -311,11 +334,9 @@ def test_a_rule_that_a_later_release_adds_is_its_default_where_there_are_batches
 
 
 @pytest.fixture
-def until_june(cli: Cli, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> Cli:
-    """Given a warehouse of two orders, whose first batch came with ORDER_DATE_MAX=2027-12-31."""
-    monkeypatch.setenv("ORDER_DATE_MAX", "2027-12-31")
-    assert cli("run", str(feed(FUTURE))).code == 0
-    monkeypatch.delenv("ORDER_DATE_MAX")
+def until_june(cli: Cli, future_database: URL, monkeypatch: pytest.MonkeyPatch) -> Cli:
+    """Given the same warehouse, as that of the command line."""
+    monkeypatch.setenv("DATABASE_URL", future_database.render_as_string(hide_password=False))
     return cli
 
 

@@ -1,6 +1,7 @@
 """verify finds what differs, why explains a row, preview shows what a file would change."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -13,13 +14,13 @@ import minidw
 from minidw.errors import BadFileError, SettingsError
 from minidw.settings import Settings
 from tests.support.feeds import write_feed
-from tests.support.servers import temporary_database
+from tests.support.servers import Copies, filled
 
 Feed = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
-def shop_database(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def shops(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Copies]:
     """Three order lines of two customers, and a reject; the price of order 2 was corrected."""
     directory = tmp_path_factory.mktemp("shop")
     may = write_feed(
@@ -27,17 +28,19 @@ def shop_database(server: URL, engine: Engine, tmp_path_factory: pytest.TempPath
         "order_id | customer_id | price\n1 | ada | 10\n2 | ada | 20\n3 | bob | 5\n4 | bob | x",
     )
     june = write_feed(directory / "june.csv", "order_id | customer_id | price\n2 | ada | 25")
-    engine.dispose()
-    with temporary_database(server, "minidw_shop", template="minidw_session") as url:
-        minidw.run(may, settings=Settings(url=url, max_reject_ratio=Decimal(1)))
-        minidw.run(june, settings=Settings(url=url))
-        yield "minidw_shop"
+
+    def fill(settings: Settings) -> None:
+        minidw.run(may, settings=replace(settings, max_reject_ratio=Decimal(1)))
+        minidw.run(june, settings=settings)
+
+    with filled(server, engine, "minidw_shop", fill) as copies:
+        yield copies
 
 
 @pytest.fixture
-def shop(server: URL, shop_database: str) -> Iterator[Engine]:
+def shop(shops: Copies) -> Iterator[Engine]:
     """The shop, in a database of the test's own."""
-    with temporary_database(server, "minidw_shop_copy", template=shop_database) as url:
+    with shops.one() as url:
         engine = minidw.create_engine(Settings(url=url))
         yield engine
         engine.dispose()

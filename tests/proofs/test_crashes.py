@@ -99,7 +99,7 @@ def compare(warehouse: Engine, untroubled: Engine) -> None:
     assert minidw.verify(warehouse).differences == []
 
 
-@crashes(5, 300)
+@crashes(2, 300)
 def test_a_client_killed_at_any_time_of_a_run(
     crashes: int, warehouse: Engine, untroubled: Engine, tmp_path: Path
 ) -> None:

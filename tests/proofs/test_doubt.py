@@ -14,7 +14,7 @@ from tests.support import servers
 from tests.support.proxy import Proxy, proxy_before
 from tests.support.twin import batches, failures, fingerprint, warehouse_on, write_batch
 
-CUTS = [3, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(0)])]
+CUTS = [1, pytest.param(100, marks=[pytest.mark.slow, pytest.mark.timeout(0)])]
 
 
 @pytest.fixture(scope="module")

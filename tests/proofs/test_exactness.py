@@ -239,7 +239,7 @@ def explore(engine: Engine, directory: Path, batches: int) -> None:
         "WarehouseUnderTest", (Warehouse,), {"engine": engine, "directory": directory, "batches": 0}
     )
     some_steps = settings(
-        max_examples=max(batches // 20, 5),
+        max_examples=max(batches // 20, 3),
         stateful_step_count=25,
         deadline=None,
         suppress_health_check=list(HealthCheck),
@@ -250,7 +250,7 @@ def explore(engine: Engine, directory: Path, batches: int) -> None:
 
 
 def test_any_sequence_of_steps_agrees_with_the_model(engine: Engine, tmp_path: Path) -> None:
-    explore(engine, tmp_path, batches=30)
+    explore(engine, tmp_path, batches=15)
 
 
 @pytest.mark.slow

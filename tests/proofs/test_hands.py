@@ -87,7 +87,7 @@ def run_all(database: URL, paths: list[Path]) -> list[tuple[str, int, bool]]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("hands", "files"), [(4, 6), pytest.param(8, 200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("hands", "files"), [(3, 4), pytest.param(8, 200, marks=pytest.mark.slow)])
 def test_a_file_is_loaded_once_however_many_bring_it(
     database: URL, warehouse: Engine, tmp_path: Path, hands: int, files: int
 ) -> None:
@@ -172,7 +172,7 @@ def do_anything(database: URL, number: int, rounds: int, directory: Path) -> lis
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(("hands", "rounds"), [(4, 5), pytest.param(8, 200, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("hands", "rounds"), [(3, 3), pytest.param(8, 200, marks=pytest.mark.slow)])
 def test_one_runner_holds_the_warehouse_at_a_time(
     database: URL, warehouse: Engine, tmp_path: Path, hands: int, rounds: int
 ) -> None:

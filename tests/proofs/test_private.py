@@ -79,7 +79,7 @@ def reachable(path: Path) -> bool:
 
 
 @only_root
-@pytest.mark.parametrize("name", ["home", "h" * 120])
+@pytest.mark.parametrize("name", ["home", pytest.param("h" * 120, marks=pytest.mark.slow)])
 def test_a_stranger_finds_every_door_closed(directory: Path, name: str) -> None:
     # Given a server, and a user id that may even share the group of the server's account
     home = directory / name

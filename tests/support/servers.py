@@ -7,7 +7,7 @@ import secrets
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -15,14 +15,15 @@ from uuid import uuid4
 
 import psycopg2
 import sqlalchemy as sa
-from sqlalchemy import URL
+from sqlalchemy import URL, Engine
 
-from minidw import embedded
+from minidw import Settings, embedded
 from minidw.testing import THROW_AWAY, reachable_directory, temporary_database, temporary_server
 
 __all__ = [
     "THROW_AWAY",
     "Copies",
+    "filled",
     "postgres_16",
     "reachable_directory",
     "tcp_server",
@@ -111,6 +112,17 @@ class Copies:
         found = "SELECT pg_snapshot_xmax(pg_current_snapshot()), count(*) FROM pg_stat_activity"
         with self._admin.connect() as conn:
             return conn.execute(sa.text(f"{found} WHERE datname = :name"), {"name": self._name}).one()
+
+
+@contextmanager
+def filled(server: URL, engine: Engine, name: str, fill: Callable[[Settings], object]) -> Iterator[Copies]:
+    """Copies of the session's database after something was done in it."""
+    engine.dispose()
+    with temporary_database(server, name, template=str(engine.url.database)) as url:
+        fill(Settings(url=url))
+        copies = Copies(server, name)
+        yield copies
+        copies.close()
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
