@@ -77,7 +77,7 @@ load_days = st.sampled_from([None, None, date(2024, 4, 29), date(2024, 4, 30), d
 
 
 class Warehouse(RuleBasedStateMachine):
-    """Deliveries, steps, environments, changes of rules, batches taken back and failures in any order."""
+    """Deliveries, steps, environments, changes of rules, what is taken back and failures in any order."""
 
     engine: Engine
     directory: Path
@@ -210,6 +210,24 @@ class Warehouse(RuleBasedStateMachine):
             self.deliver(delivered, said, in_place_of=old)
             del self.delivered[old]
             self.follow()
+
+    @precondition(lambda self: self.delivered)
+    @rule(number=picks, said=environments)
+    def erase(self, number: int, said: dict[str, Any]) -> None:
+        customers = sorted({row["customer_id"].strip() for rows in self.delivered.values() for row in rows})
+        customer, results = customers[number % len(customers)], []
+
+        def erase_one(**options: Any) -> None:
+            results.append(minidw.erase(customer, self.conn, **options))
+
+        if not self.refused(said, erase_one):
+            alias = {"customer_id": results[0].erased[0].pseudonym}
+            self.delivered = {
+                batch_id: [row | alias if row["customer_id"].strip() == customer else row for row in rows]
+                for batch_id, rows in self.delivered.items()
+            }
+            self.stage_again()
+            self.build()
 
     @rule(change=st.sampled_from([*CHANGES, *({name: None} for name in SETTINGS)]), said=environments)
     def change_a_rule(self, change: dict[str, Any], said: dict[str, Any]) -> None:
