@@ -37,7 +37,7 @@ def remove_rows(conn: Connection, before: date) -> Pruned:
     batch_ids = list(conn.scalars(due.order_by(Batch.batch_id)))
     rows = conn.execute(delete(OrderDelivered).where(OrderDelivered.batch_id.in_(batch_ids))).rowcount
     conn.execute(delete(LineMalformed).where(LineMalformed.batch_id.in_(batch_ids)))
-    if conn.scalar(select(func.max(Batch.batch_id))) in batch_ids:
+    if conn.scalar(select(func.max(Batch.batch_id)).where(Batch.unloaded_at.is_(None))) in batch_ids:
         conn.execute(delete(OrderLanded))
     pruned = update(Batch).where(Batch.batch_id.in_(batch_ids))
     conn.execute(pruned.values(pruned_at=func.clock_timestamp()))

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, delete, func, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, or_, select, update
 
 from minidw.errors import SettingsError
 from minidw.schema.ledger import Batch, place_of
@@ -87,8 +87,6 @@ def remove_batches(
         conn.execute(restage.name_orders_of(staged_before, translated))
         they_go = delete(incoming).where(incoming.c.batch_id.in_(gone))
         restaged = restage_named(conn, settings, [they_go], warned, gone=gone, arrived=new)
-    if conn.scalar(select(func.max(Batch.batch_id))) in gone:
-        conn.execute(delete(OrderLanded))
     conn.execute(delete(OrderRejected).where(OrderRejected.batch_id.in_(gone)))
     unloaded = []
     for batch in batches:
@@ -98,4 +96,13 @@ def remove_batches(
         )
         ceased = restaged.ceased.get(batch["batch_id"], (0, 0))
         unloaded.append(Unloaded(batch["batch_id"], batch["file_name"], rows, *ceased))
+    last = select(func.max(Batch.batch_id)).where(or_(Batch.unloaded_at.is_(None), Batch.batch_id.in_(gone)))
+    if conn.scalar(last) in gone:
+        _land_last_batch(conn)
     return unloaded, [] if restaged.staged is None else [restaged.staged]
+
+
+def _land_last_batch(conn: Connection) -> None:
+    """The landing table has the last batch that is there, as before the one that is gone was loaded."""
+    conn.execute(delete(OrderLanded))
+    conn.execute(restage.insert_landed())

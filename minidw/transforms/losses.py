@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 
 from minidw.schema.ledger import Batch, place_of
 from minidw.schema.staging import OrderLine
+from minidw.schema.vocabulary import RETURNED
 from minidw.transforms.constructs import Query
 from minidw.transforms.parse import Scope, is_named
 from minidw.transforms.replay import last_pruned_before
@@ -69,21 +70,27 @@ def rejects_of_staged_lines(batch_id: int) -> Query:
 
 
 def numbered_lines_replaced(batch_id: int, gone: Collection[int] = ()) -> Query:
-    """Lines of other batches in whose place rows of a batch whose lines were numbered sell something else."""
+    """Lines of other batches in whose place rows of a batch whose lines were numbered sell something else.
+
+    A return at another time is another return, though it takes back the same.
+    """
+    differs = or_(*(held.c[name] != incoming.c[name] for name in WHAT_IS_SOLD))
+    at_another_time = held.c.order_timestamp != incoming.c.order_timestamp
+    told = (*WHAT_IS_SOLD, "order_timestamp")
     same_line = and_(*(held.c[name] == incoming.c[name] for name in LINE_KEY))
     return (
         select(
             *(incoming.c[name] for name in (*ORIGIN, *LINE_KEY)),
             held.c.batch_id.label("replaced_from"),
-            *(held.c[name].label(f"replaced_{name}") for name in WHAT_IS_SOLD),
-            *(incoming.c[name] for name in WHAT_IS_SOLD),
+            *(held.c[name].label(f"replaced_{name}") for name in told),
+            *(incoming.c[name] for name in told),
         )
         .join_from(incoming, held, same_line)
         .where(
             incoming.c.batch_id == batch_id,
             held.c.batch_id.not_in([*gone, batch_id]),
             admitted,
-            or_(*(held.c[name] != incoming.c[name] for name in WHAT_IS_SOLD)),
+            or_(differs, and_(incoming.c.status == RETURNED, at_another_time)),
         )
         .order_by(*(incoming.c[name] for name in LINE_KEY))
     )

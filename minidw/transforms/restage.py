@@ -4,16 +4,30 @@ An order is judged again with all its rows of every batch, so that each has the 
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import BigInteger, Update, and_, case, cast, func, select, union_all, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Insert,
+    Update,
+    and_,
+    case,
+    cast,
+    func,
+    null,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.orm import aliased
 
 from minidw.feed.format import Translation
 from minidw.schema.ledger import Batch
-from minidw.schema.raw import OrderDelivered
+from minidw.schema.raw import OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderChange
-from minidw.schema.vocabulary import ADMITTED_FATES
-from minidw.transforms.constructs import CreateTemporary, Query
+from minidw.schema.vocabulary import ADMITTED_FATES, RAW_COLUMNS
+from minidw.transforms.constructs import CreateTemporary, Query, insert_from
 from minidw.transforms.judge import order_by_feed
 from minidw.transforms.parse import named_orders
 from minidw.transforms.replay import fates, fates_table
@@ -91,4 +105,22 @@ def counts_of(batch_id: int) -> Query:
         select(fates.c.fate, func.count().label("rows"))
         .where(fates.c.batch_id == batch_id)
         .group_by(fates.c.fate)
+    )
+
+
+def insert_landed() -> Insert:
+    """The rows of the last batch as COPY left them, unless they were pruned or unloaded.
+
+    Where minidw numbered the lines, the file had no numbers.
+    """
+    there = aliased(Batch)
+    last = select(func.max(there.batch_id)).where(there.unloaded_at.is_(None)).scalar_subquery()
+    columns: dict[str, ColumnElement[Any]] = {
+        name: getattr(OrderDelivered, name).expression for name in ("source_row", *RAW_COLUMNS)
+    }
+    columns["line_number"] = case((Batch.numbered_lines, null()), else_=columns["line_number"])
+    rows = select(*(value.label(name) for name, value in columns.items()))
+    same_batch = OrderDelivered.batch_id == Batch.batch_id
+    return insert_from(
+        OrderLanded, rows.join_from(OrderDelivered, Batch, same_batch).where(Batch.batch_id == last)
     )

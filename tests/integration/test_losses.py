@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
@@ -23,6 +24,11 @@ def warnings(result: Result) -> dict[str, Checked]:
 def amount(conn: Connection) -> Decimal:
     """What all that is staged amounts to."""
     return conn.scalar(text("SELECT sum(total_amount) FROM staging.orders_stg")) or Decimal(0)
+
+
+def revenue(conn: Connection) -> Decimal:
+    """What the marts count."""
+    return conn.scalar(text("SELECT sum(revenue) FROM mart.daily_revenue")) or Decimal(0)
 
 
 # Rejected rows that name a staged line
@@ -94,6 +100,36 @@ def test_another_status_of_a_numbered_line_is_a_correction(conn: Connection, fee
         rows = f"order_id | product_id | status\n1 | MUG | {status}\n1 | CAP | {status}"
         result = minidw.run(feed(rows), conn, number_lines=True)
     assert warnings(result) == {}
+
+
+RETURNS = minidw.Format(returns="subtract")
+
+
+def test_a_second_return_in_a_third_file_is_told(conn: Connection, feed: Feed) -> None:
+    # Given an order of five, and one of them given back twice: each file numbers its return as the first
+    page = "order_id | order_timestamp | price | quantity\n"
+    for day, quantity in enumerate((5, -1, -1), start=1):
+        path = feed(f"{page}1 | 2024-05-0{day} | 10 | {quantity}")
+        result = minidw.run(path, conn, format=RETURNS)
+
+    (found,) = warnings(result).values()
+    (sample,) = found.samples
+    assert (found.name, sample["order_id"], sample["replaced_from"]) == ("numbered_lines_replaced", "1", "2")
+    assert sample["replaced_order_timestamp"] == "2024-05-02 00:00:00"
+    assert amount(conn) == 40
+    # The files of the order together say it all
+    minidw.unload([1, 2, 3], conn)
+    minidw.run(feed(f"{page}1 | 2024-05-01 | 10 | 5\n1 | 2024-05-02 | 10 | -1\n1 | 2024-05-03 | 10 | -1"),
+               conn, format=RETURNS)  # fmt: skip
+    assert amount(conn) == 30
+
+
+def test_a_return_that_is_said_again_is_no_loss(conn: Connection, feed: Feed) -> None:
+    for customer in ("ada", "ada ", "bob"):
+        rows = f"order_id | customer_id | quantity\n1 | {customer} | 5\n1 | {customer} | -1"
+        result = minidw.run(feed(rows), conn, format=RETURNS, force=True)
+        assert warnings(result) == {}
+    assert amount(conn) == 40
 
 
 # Orders of several lines that come without line numbers
@@ -181,3 +217,59 @@ def test_new_lines_that_vanish_after_a_pruning_are_no_loss_of_it(conn: Connectio
     minidw.run(feed("order_id\n2\n3"), conn)
     minidw.run(feed("order_id | price\n3 | 7"), conn)
     assert warnings(minidw.unload([2, 3], conn)) == {}
+
+
+# The ways out, each with its right value
+
+
+def test_a_word_that_the_feed_declares_corrects_what_it_rejected(conn: Connection, feed: Feed) -> None:
+    minidw.run(feed("order_id | price\n1 | 100\n2 | 40"), conn)
+    refund = feed("order_id | price | status\n1 | 100 | refunded\n3 | 5 | shipped")
+    assert "rejects_of_staged_lines" in warnings(minidw.run(refund, conn, settings=LENIENT))
+    assert revenue(conn) == 145
+
+    declared = minidw.Format(status={"refunded": "cancelled"})
+    assert warnings(minidw.run(refund, conn, format=declared, replace=2)) == {}
+    assert revenue(conn) == 45
+
+
+def test_an_order_in_two_files_is_whole_where_they_come_together(conn: Connection, feed: Feed) -> None:
+    first, second = "order_id | product_id | price\n1 | MUG | 80", "1 | CAP | 20"
+    minidw.run(feed(first), conn, number_lines=True)
+    apart = feed(f"order_id | product_id | price\n{second}")
+    assert "numbered_lines_replaced" in warnings(minidw.run(apart, conn, number_lines=True))
+    assert revenue(conn) == 20
+
+    minidw.unload(2, conn)
+    assert warnings(minidw.run(feed(f"{first}\n{second}"), conn, number_lines=True, replace=1)) == {}
+    assert revenue(conn) == 100
+
+
+@pytest.mark.parametrize(
+    ("asked", "told", "right"),
+    [
+        ({"number_lines": True}, "values.lines was not declared, now number", 30),
+        ({"format": minidw.Format(columns={"price": "net"})}, "columns.price was not declared, now net", 8),
+        ({"format": minidw.Format(price_is="line")}, "values.price_is was not declared, now line", 20),
+        ({}, None, 20),
+    ],
+)
+def test_a_skipped_file_that_was_read_otherwise_says_so(
+    conn: Connection, feed: Feed, asked: dict[str, Any], told: str | None, right: int
+) -> None:
+    path = feed("order_id | price | net\n1 | 10 | 4\n1 | 20 | 8")
+    minidw.run(path, conn)
+    skipped = minidw.run(path, conn, **asked).loaded
+    assert (skipped.skipped, skipped.otherwise) == (True, (told,) if told else ())
+    assert revenue(conn) == 20
+    # And the way out that the summary names gives the right value
+    minidw.run(path, conn, **asked, replace=1, force=True)
+    assert revenue(conn) == right
+
+
+def test_a_pruned_version_comes_back_with_its_file(corrected: Connection, feed: Feed) -> None:
+    assert "pruned_versions_lost" in warnings(minidw.unload(2, corrected))
+    assert revenue(corrected) == 10
+    first = feed("order_id | order_timestamp\n1 | 2025-01-01\n2 | 2025-01-01\n3 | 2025-01-01")
+    minidw.run(first, corrected, force=True)
+    assert revenue(corrected) == 30

@@ -96,16 +96,31 @@ def test_any_batches_can_be_taken_back(months: Connection, feed: Feed, batch_ids
 
 
 def test_what_is_loaded_and_unloaded_leaves_a_trace_in_the_ledger_alone(kept: Engine, feed: Feed) -> None:
-    before = fingerprint(kept)
+    landed = "SELECT * FROM raw.orders_raw ORDER BY source_row"
+    before, landed_before = fingerprint(kept), rows(kept, landed)
     wrong = feed("order_id | price\n1 | 999\n7 | x\n8 | 8\n8 | 9", name="wrong.csv")
     minidw.run(wrong, kept, settings=LENIENT)
     minidw.unload(4, kept)
     after = fingerprint(kept)
     assert {table for table in before if before[table] != after[table]} <= set(LEDGER)
+    assert rows(kept, landed) == landed_before != []
     assert set(before) == {table.fullname for table in Base.metadata.sorted_tables} - {LANDING}
     # And the same bytes can be loaded again, which takes no force
     assert minidw.run(wrong, kept, settings=LENIENT).loaded.batch_id == 5
     assert rows(kept, "SELECT forced FROM raw.batches WHERE batch_id = 5") == [(False,)]
+
+
+def test_the_landing_table_has_the_last_batch_that_is_there(months: Connection, feed: Feed) -> None:
+    landed = "SELECT order_id FROM raw.orders_raw ORDER BY source_row"
+    minidw.run(feed("order_id\n7\n7"), months, number_lines=True)
+    minidw.run(feed("order_id\n8"), months)
+    for gone, held in ((5, ["7", "7"]), (3, ["7", "7"]), (4, ["1", "2", "3", "4", "4"])):
+        minidw.unload(gone, months)
+        assert rows(months, landed) == [(order,) for order in held]
+    assert rows(months, "SELECT count(line_number) FROM raw.orders_raw") == [(0,)]
+    months.execute(text("UPDATE raw.batches SET load_date = '2020-01-01' WHERE batch_id = 2"))
+    minidw.prune(date(2020, 1, 2), months)
+    assert rows(months, landed) == []
 
 
 def test_a_batch_with_too_many_rejects_no_longer_holds_up_the_rest(conn: Connection, feed: Feed) -> None:

@@ -18,8 +18,8 @@ kill -9 of the client  before, and after, any statement   nothing any more
 
 The same befalls an unload, a file that takes the place of another, and an erasure.
 
-By default every fortieth statement of a run is struck, the COMMIT always. ``pytest -m slow`` strikes every one of
-a run; of the others too, each by one of the faults in turn, and by all of them with ``--proof 20000``.
+By default every fortieth statement of a run is struck, the COMMIT always. ``pytest -m slow`` strikes every
+one of a run; of the others too, each by one of the faults in turn, and by all of them with ``--proof 20000``.
 """
 
 from collections.abc import Callable, Iterator
