@@ -151,6 +151,22 @@ def _nfc(element: nfc, compiler: SQLCompiler, **kw: Any) -> str:
     return f"CASE WHEN octet_length({value}) = length({value}) THEN {value} ELSE normalize({value}, NFC) END"
 
 
+class btrim(FunctionElement[str]):  # noqa: N801
+    """Text without any of the characters at its ends."""
+
+    inherit_cache = True
+    name = "btrim"
+    type = Text()
+
+    def __init__(self, value: Any, characters: str) -> None:
+        super().__init__(value, characters)
+
+
+@compiles(btrim, "postgresql")
+def _btrim(element: btrim, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"btrim({compiler.process(element.clauses, **kw)})"
+
+
 class ascii_lower(FunctionElement[str]):  # noqa: N801
     """Lower case of ASCII letters only: the same on every server, whatever its locale."""
 
@@ -218,7 +234,7 @@ def _code_list(element: code_list, compiler: SQLCompiler, **kw: Any) -> str:
 
 def trimmed(value: Any) -> ColumnElement[str]:
     """Text without ASCII whitespace around it; '' where it was NULL."""
-    return func.coalesce(func.btrim(value, ASCII_WHITESPACE, type_=Text), "")
+    return func.coalesce(btrim(value, ASCII_WHITESPACE), "")
 
 
 def without(value: ColumnElement[str], characters: str) -> ColumnElement[str]:

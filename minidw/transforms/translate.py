@@ -17,6 +17,7 @@ from minidw.transforms.constructs import (
     Query,
     after_milliseconds,
     ascii_lower,
+    btrim,
     evaluated_once,
     nfc,
     rounded_milliseconds,
@@ -202,7 +203,7 @@ def _with_plain_numbers(rows: FromClause, mark: str) -> Query:
         select(
             *rows.c,
             *(trimmed(rows.c[name]).label(f"{name}_whole") for name in names),
-            *(func.btrim(trimmed(rows.c[name]), around, type_=Text).label(f"{name}_bare") for name in names),
+            *(btrim(trimmed(rows.c[name]), around).label(f"{name}_bare") for name in names),
         )
     ).subquery("bare")
     changed = {}
@@ -241,7 +242,7 @@ def _plain_number(whole: ColumnElement[str], number: ColumnElement[str], mark: s
 def _around(whole: ColumnElement[str], number: ColumnElement[str]) -> ColumnElement[str]:
     """``EUR -20.00`` → ``$-#``: what stands around a number, in one notation."""
     around = without(func.replace(whole, number, "#", type_=Text), _BLANKS)
-    code = func.btrim(around, "#()+-" + _SIGNS, type_=Text)
+    code = btrim(around, "#()+-" + _SIGNS)
     one_notation = func.translate(around, _SIGNS, "$$$$", type_=Text)
     is_code = and_(func.length(code) == 3, without(code, _LETTERS) == "")
     return case((is_code, func.replace(around, code, "$", type_=Text)), else_=one_notation)

@@ -1,0 +1,1 @@
+"""Apache Spark: where a history outgrows one PostgreSQL."""
