@@ -55,5 +55,9 @@ def _template(name: str) -> Path:
 
 def _name(directory: Path) -> str:
     """The directory's name, as the name of a project and of its table of versions."""
-    name = re.sub(r"[^a-z0-9]+", "_", directory.resolve().name.lower()).strip("_")[:40]
+    try:
+        said = directory.resolve().name
+    except FileNotFoundError:
+        raise SettingsError(f"{printable(str(directory))}: the working directory is gone") from None
+    name = re.sub(r"[^a-z0-9]+", "_", said.lower()).strip("_")[:40]
     return name if re.match("[a-z]", name) and name not in ("minidw", "own") else f"own_{name}".strip("_")

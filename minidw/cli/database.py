@@ -3,8 +3,10 @@
 import argparse
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from minidw.cli.options import Commands, add, destroying, reporting
@@ -144,4 +146,16 @@ def psql(arguments: argparse.Namespace, output: Output) -> int:
     query = {name: value for name, value in connect_arguments(url).items() if name in names and value}
     target = URL.create("postgresql", query=query)
     words: Sequence[str] = (target.render_as_string(), *arguments.arguments)
-    return subprocess.call([program or str(find_binaries() / "psql"), "--dbname", *words], env=environment)
+    command = [program or str(find_binaries() / "psql"), "--dbname", *words]
+    code = subprocess.call(command, env=environment, cwd=_place())
+    # As with any other command: a reader who has seen enough is no failure.
+    return 0 if code == -signal.SIGPIPE else code if code >= 0 else 128 - code
+
+
+def _place() -> str | None:
+    """The working directory, which psql insists on: where it was deleted, another."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return "/"
+    return None

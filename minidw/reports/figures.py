@@ -41,6 +41,9 @@ from minidw.transforms.constructs import CreateTemporary, Query
 BATCHES = 30
 TOP = 20
 COHORTS = 24
+DAYS = 1827
+"""Of the days of a history: one order of the year 2000, or 9999, must not make the page endless."""
+YEAR = 364
 CENT = Decimal("0.01")
 
 customer_months = table(
@@ -282,7 +285,7 @@ def last_checks() -> Query:
 
 
 def with_context(days: Rows) -> Rows:
-    """Every day from the first to the last, with the mean of seven days and the same day a year before.
+    """Every day of the last five years, with the mean of seven days and the same day a year before.
 
     A day without orders has a revenue of 0. The mean is that of the day and the six before it; the day a
     year before is 364 days back, so that it is the same weekday.
@@ -291,17 +294,22 @@ def with_context(days: Rows) -> Rows:
         return []
     known = {row["order_date"]: row for row in days}
     first, last = days[0]["order_date"], days[-1]["order_date"]
-    every = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    revenue = {day: known[day]["revenue"] if day in known else Decimal(0) for day in every}
+    span = (last - first).days
+
+    def revenue(day: date, ago: int = 0) -> Decimal:
+        row = known.get(day - timedelta(days=ago))
+        return row["revenue"] if row else Decimal(0)
+
     return [
         {
             "order_date": day,
-            "revenue": revenue[day],
+            "revenue": revenue(day),
             "order_lines": known[day]["order_lines"] if day in known else 0,
-            "mean_7_days": _mean([revenue[every[i]] for i in range(n - 6, n + 1)]) if n >= 6 else None,
-            "year_before": revenue.get(day - timedelta(days=364)),
+            "mean_7_days": _mean([revenue(day, n) for n in range(7)]) if age >= 6 else None,
+            "year_before": revenue(day, YEAR) if age >= YEAR else None,
         }
-        for n, day in enumerate(every)
+        for age in range(max(span - DAYS + 1, 0), span + 1)
+        for day in [first + timedelta(days=age)]
     ]
 
 

@@ -117,7 +117,8 @@ def _sections(figures: Figures) -> list[Section]:
     return [
         Section(
             "Revenue per day",
-            "Each day, the mean of it and the six days before, and the same weekday 364 days earlier.",
+            "Each day of the last five years, the mean of it and the six days before, and the same weekday"
+            " 364 days earlier.",
             figures.days,
             charts.revenue_per_day(figures.days),
         ),

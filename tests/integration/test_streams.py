@@ -1,19 +1,26 @@
-"""Every command where its output cannot be printed: what was stored is never reported as failed."""
+"""Every command in every hostile case: no traceback, a true exit code, and what was stored is no failure."""
 
+import ctypes
+import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import pytest
 from sqlalchemy import URL, Engine, text
 
+import minidw
+from minidw import Settings
+from minidw.cli import parser
+from minidw.reports import terminal as _imported_once  # noqa: F401
 from tests.support import terminal
 from tests.support.feeds import write_feed
 from tests.support.terminal import Outcome, call
 
 Use = Callable[[int], None]
-Chosen = Callable[[dict[str, list[str]]], dict[str, list[str]]]
 
 WORKS = {
     "run": ["run", "NEW"],
@@ -26,9 +33,12 @@ WORKS = {
     "rules --set": ["rules", "--set", "SEGMENT_VIP=20000", "--yes"],
     "migrate": ["migrate"],
     "generate": ["generate", "--rows", "1", "--force"],
+    "init": ["init", "PROJECT"],
+    "report --html": ["report", "--html", "page.html"],
     "erase": ["erase", "zoë", "--yes"],
     "unload": ["unload", "1", "--yes"],
     "run --json": ["run", "NEW", "--json"],
+    "minidw": [],
 }
 """Commands that do something, or whose exit code is the answer."""
 
@@ -41,8 +51,8 @@ REPORTS = {
     "history": ["history", "1"],
     "diff": ["diff", "0..1"],
     "rejects": ["rejects"],
+    "inspect": ["inspect", "NEW"],
     "feeds": ["feeds"],
-    "inspect": ["inspect", "first.csv"],
     "url": ["url"],
     "help": ["run", "--help"],
     "version": ["--version"],
@@ -52,21 +62,104 @@ REPORTS = {
 }
 """Commands of which nothing is left where their output is lost."""
 
+PASSED_ON = {"psql": ["psql", "-c", "SELECT 'zoë'"]}
+"""A command that another program does; its exit code is that program's."""
+
 # The reports come first: history tells of the order that unload takes back.
-ALL = REPORTS | WORKS
+ALL = REPORTS | PASSED_ON | WORKS
+NUMBERS = count(1)
+FEW = ("run --json", "report")
+WITHOUT = ("inspect", "feeds", "help", "version", "generate", "init")
+"""Those that work on no warehouse."""
+WRITES_A_FILE = ("generate", "init", "report --html", "minidw")
+
+# What is said on standard error: the beginning of its only line, or nothing.
+Said = tuple[int, str]
+FINE: Said = (0, "")
+UNHEARD = "minidw: cannot write to standard output: "
+DONE = "minidw: done, but standard output could not take the report: "
+BEYOND = {"ORDER_DATE_MIN": "0001-01-01", "ORDER_DATE_MAX": "9999-12-31"}
 
 
-FEW = ("run", "run --json", "report")
+@dataclass(frozen=True)
+class Case:
+    """A hostile case: what of the process is otherwise, and what comes of a command, by its kind."""
+
+    works: Said = FINE
+    reports: Said = FINE
+    psql: Said | None = None
+    without: Said | None = None
+    exceptions: dict[str, Said] | None = None
+    stdout: Use | None = None
+    stderr: Use | None = None
+    encoding: str = "utf-8"
+    before: Callable[[], object] | None = None
+    environment: dict[str, str] | None = None
+
+    def due(self, name: str) -> Said:
+        """What comes of a command."""
+        if self.exceptions and name in self.exceptions:
+            return self.exceptions[name]
+        if name in WITHOUT and self.without is not None:
+            return self.without
+        if name in PASSED_ON and self.psql is not None:
+            return self.psql
+        return self.reports if name in REPORTS else self.works
 
 
-@pytest.fixture(params=["few", pytest.param("every", marks=pytest.mark.slow)])
-def chosen(request: pytest.FixtureRequest) -> Chosen:
-    """Those of the commands that this test is about."""
+def refused(said: str, **how: object) -> Case:
+    """A case in which there is no warehouse to work on."""
+    return Case((2, said), (2, said), without=FINE, **how)  # type: ignore[arg-type]
 
-    def choose(commands: dict[str, list[str]]) -> dict[str, list[str]]:
-        return {name: words for name, words in commands.items() if request.param == "every" or name in FEW}
 
-    return choose
+def in_a_directory(make: Callable[[Path], object]) -> Callable[[], None]:
+    """Work in a new directory in which something is."""
+
+    def before() -> None:
+        place = Path(f"in_{os.getpid()}").absolute()
+        place.mkdir()
+        os.chdir(place)
+        make(place)
+
+    return before
+
+
+def no_account() -> None:
+    """A user id that no account has, and that may read what the tests have."""
+    os.environ.pop("HOME", None)
+    os.seteuid(65533)
+    ctypes.CDLL(None).setfsuid(0)
+
+
+CASES = {
+    "output closed": Case((0, DONE), (2, UNHEARD), stdout=terminal.closed),
+    "disk full": Case((0, DONE), (2, UNHEARD), psql=(1, ""), stdout=terminal.full),
+    "broken pipe": Case(stdout=terminal.broken_pipe),
+    "errors closed": Case(stderr=terminal.closed),
+    "errors to a full disk": Case(stderr=terminal.full),
+    "errors to a broken pipe": Case(stderr=terminal.broken_pipe),
+    "nobody is there": Case(FINE, (2, ""), stdout=terminal.closed, stderr=terminal.closed),
+    "ASCII": Case(encoding="ascii"),
+    "no home": Case(before=lambda: os.environ.pop("HOME", None)),
+    "no account": refused(
+        "minidw: connection to server on socket ", before=no_account, exceptions={"url": FINE}
+    ),
+    "directory deleted": Case(
+        before=in_a_directory(shutil.rmtree),
+        exceptions=dict.fromkeys(WRITES_A_FILE, (2, "minidw: ")),
+    ),
+    ".env unreadable": refused(
+        "minidw: cannot read ",
+        before=in_a_directory(lambda place: (place / ".env").symlink_to("/proc/self/mem")),
+    ),
+    ".env in Latin-1": refused(
+        "minidw: /",
+        before=in_a_directory(lambda place: (place / ".env").write_bytes(b"MINIDW_HOME=\xe9\n")),
+    ),
+    "extreme dates": Case(environment=BEYOND),
+    "SQLite": refused("minidw: DATABASE_URL: ", environment={"DATABASE_URL": "sqlite:///x.db"}),
+    "MySQL": refused("minidw: DATABASE_URL: ", environment={"DATABASE_URL": "mysql://ada@localhost/shop"}),
+}
 
 
 @pytest.fixture
@@ -74,19 +167,26 @@ def shop(warehouse: Engine, database: URL, monkeypatch: pytest.MonkeyPatch, tmp_
     """A warehouse with an order of a customer whose name is not ASCII, and the directory of its files."""
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
     monkeypatch.setenv("MINIDW_DEBUG", "1")
-    first = call(["run", str(write_feed(tmp_path / "first.csv", "order_id | customer_id\n1 | zoë"))])
-    assert first.code == 0, first.err
+    minidw.run(write_feed(tmp_path / "first.csv", "order_id | customer_id\n1 | zoë"), warehouse)
     # A forked process must not meet the connections of this one.
     warehouse.dispose()
     return tmp_path
 
 
-def outcomes(shop: Path, commands: dict[str, list[str]], **how: object) -> dict[str, Outcome]:
+def outcomes(shop: Path, commands: dict[str, list[str]], case: Case) -> dict[str, Outcome]:
     """What each of the commands left behind, each with a new file."""
     found = {}
-    for number, (name, words) in enumerate(commands.items()):
+    for name, words in commands.items():
+        number = next(NUMBERS)
         new = write_feed(shop / f"néw_{number}.csv", f"order_id | customer_id\nn{number} | zoë")
-        found[name] = call([str(new) if word == "NEW" else word for word in words], **how)  # type: ignore[arg-type]
+        places = {"NEW": str(new), "PROJECT": f"project_{number}"}
+        found[name] = call(
+            [places.get(word, word) for word in words],
+            stdout=case.stdout,
+            stderr=case.stderr,
+            encoding=case.encoding,
+            before=case.before,
+        )
     return found
 
 
@@ -95,69 +195,68 @@ def batches(warehouse: Engine) -> int:
         return int(conn.execute(text("SELECT count(*) FROM raw.batches")).scalar_one())
 
 
-@pytest.mark.parametrize("lost", [terminal.closed, terminal.full])
-def test_work_is_done_where_its_report_is_lost(
-    chosen: Chosen, shop: Path, warehouse: Engine, lost: Use
-) -> None:
-    found = outcomes(shop, chosen(WORKS), stdout=lost)
-    assert {name: outcome.code for name, outcome in found.items()} == dict.fromkeys(found, 0)
-    assert {outcome.err.count("\n") for outcome in found.values()} == {1}
-    assert all("done, but standard output could not take the report" in o.err for o in found.values())
-    assert batches(warehouse) == 1 + sum("NEW" in words for words in chosen(WORKS).values())
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CASES)
+def test_every_command_in_every_case(name: str, shop: Path, warehouse: Engine) -> None:
+    compare(name, ALL, shop, warehouse)
 
 
-@pytest.mark.parametrize("lost", [terminal.closed, terminal.full])
-def test_a_report_that_is_lost_is_no_report(chosen: Chosen, shop: Path, lost: Use) -> None:
-    found = outcomes(shop, chosen(REPORTS), stdout=lost)
-    assert {name: outcome.code for name, outcome in found.items()} == dict.fromkeys(found, 2)
-    assert all("minidw: cannot write to standard output" in outcome.err for outcome in found.values())
-    assert {outcome.err.count("\n") for outcome in found.values()} == {1}
+def test_some_commands_in_every_case(shop: Path, warehouse: Engine) -> None:
+    """All on one warehouse: what is slow is to make it."""
+    for name in CASES:
+        compare(name, {few: ALL[few] for few in FEW}, shop, warehouse)
 
 
-def test_a_reader_who_has_seen_enough(chosen: Chosen, shop: Path) -> None:
-    """As with | head: no error, no word, and the work is done to its end."""
-    found = outcomes(shop, chosen(ALL), stdout=terminal.broken_pipe)
-    assert {(outcome.code, outcome.err) for outcome in found.values()} == {(0, "")}
+def compare(name: str, commands: dict[str, list[str]], shop: Path, warehouse: Engine) -> None:
+    """What comes of commands in a case, and what is due."""
+    case = CASES[name]
+    if case.before is no_account and (os.geteuid() != 0 or warehouse.url.host):
+        return  # only root can be another, and with a password anybody is let in
+    if case.environment is BEYOND:
+        ends = "order_id | order_timestamp\na | 0001-01-01\nz | 9999-12-31T23:59:59.999999"
+        minidw.set_rules(BEYOND, warehouse, settings=Settings())
+        minidw.run(write_feed(shop / "ends.csv", ends), warehouse, settings=Settings())
+    before = batches(warehouse)
+    warehouse.dispose()
+    with pytest.MonkeyPatch.context() as patch:
+        for variable, value in (case.environment or {}).items():
+            patch.setenv(variable, value)
+        found = outcomes(shop, commands, case)
+
+    due = {name: case.due(name) for name in commands}
+    assert {name: outcome.code for name, outcome in found.items()} == {name: due[name][0] for name in due}, (
+        found
+    )
+    for name, outcome in found.items():
+        if name in PASSED_ON and due[name][0]:
+            continue  # the words are psql's own
+        said = due[name][1]
+        assert outcome.err.startswith(said), (name, outcome.err)
+        assert outcome.err.count("\n") == bool(said), (name, outcome.err)
+    stored = sum(due[name][0] == 0 for name, words in commands.items() if name in WORKS and "NEW" in words)
+    assert batches(warehouse) == before + stored + ("minidw" in commands and due["minidw"][0] == 0)
+    if case.stdout is None:
+        # What was done or refused as data is one document.
+        documents = [json.loads(outcome.out) for name, outcome in found.items() if "--json" in name]
+        assert [document["error"] is None for document in documents] == [
+            due[name][0] == 0 for name in commands if "--json" in name
+        ]
 
 
-@pytest.mark.parametrize("lost", [terminal.closed, terminal.full, terminal.broken_pipe])
-def test_nobody_hears_the_errors(chosen: Chosen, shop: Path, lost: Use) -> None:
-    found = outcomes(shop, chosen(ALL), stderr=lost)
-    assert {name: outcome.code for name, outcome in found.items()} == dict.fromkeys(found, 0)
-    assert all(outcome.out for outcome in found.values())
-    assert outcomes(shop, {"missing": ["run", "missing.csv"]}, stderr=lost)["missing"].code == 1
-    assert outcomes(shop, {"nonsense": ["nonsense"]}, stderr=lost)["nonsense"].code == 2
+def test_nobody_hears_what_is_refused(shop: Path) -> None:
+    for lost in (terminal.closed, terminal.full, terminal.broken_pipe):
+        case = Case(stderr=lost)
+        assert outcomes(shop, {"missing": ["run", "missing.csv"]}, case)["missing"].code == 1
+        assert outcomes(shop, {"nonsense": ["nonsense"]}, case)["nonsense"].code == 2
 
 
-def test_nobody_is_there_at_all(chosen: Chosen, shop: Path, warehouse: Engine) -> None:
-    found = outcomes(shop, chosen(WORKS), stdout=terminal.closed, stderr=terminal.closed)
-    assert {outcome.code for outcome in found.values()} == {0}
-    assert batches(warehouse) == 1 + sum("NEW" in words for words in chosen(WORKS).values())
-
-
-def test_a_terminal_of_ascii(chosen: Chosen, shop: Path) -> None:
-    found = outcomes(shop, chosen(ALL), encoding="ascii")
-    assert {(outcome.code, outcome.err) for outcome in found.values()} == {(0, "")}
+def test_a_terminal_of_ascii(shop: Path) -> None:
+    found = outcomes(shop, {name: ALL[name] for name in ("run", "report")}, CASES["ASCII"])
     assert all(outcome.out.isascii() for outcome in found.values())
     assert "n\\xe9w_" in found["run"].out
     assert "zo\\xeb" in found["report"].out
 
 
-@pytest.mark.parametrize("name", ["no home", "deleted directory"])
-def test_no_place_to_be(chosen: Chosen, shop: Path, name: str) -> None:
-    def no_home() -> None:
-        os.environ.pop("HOME", None)
-
-    def deleted_directory() -> None:
-        gone = shop / "gone"
-        gone.mkdir()
-        os.chdir(gone)
-        shutil.rmtree(gone)
-
-    before = {"no home": no_home, "deleted directory": deleted_directory}[name]
-    found = outcomes(shop, chosen(ALL), before=before)
-    codes = {name: outcome.code for name, outcome in found.items()}
-    expected = dict.fromkeys(found, 0)
-    if name == "deleted directory":
-        expected |= {"generate": 2} if "generate" in found else {}  # there is no place to write to
-    assert codes == expected, found
+def test_no_command_is_missing_here() -> None:
+    subcommands = next(a.choices for a in parser()._actions if isinstance(a.choices, dict))
+    assert set(subcommands) <= {words[0] for words in ALL.values() if words}

@@ -115,8 +115,10 @@ def _be_a_process(
     code = NO_MAIN
     try:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        for number, (path, use) in ((1, out), (2, err)):
+        for number, (path, _) in ((1, out), (2, err)):
             os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
+        # Only then: what is opened next gets the number of what is closed.
+        for number, (_, use) in ((1, out), (2, err)):
             if use:
                 use(number)
         # As Python opens them at its start; what is closed then is None.

@@ -42,6 +42,22 @@ def test_the_day_a_year_before_is_the_same_weekday(revenue: list[Decimal]) -> No
     assert [row["year_before"] for row in rows] == ([None] * 364 + revenue)[: len(revenue)]
 
 
+def test_days_from_one_end_of_the_calendar_to_the_other_are_the_last_of_them() -> None:
+    ends = [date(1, 1, 1), date(9999, 12, 31)]
+    rows = figures.with_context(
+        [{"order_date": day, "revenue": Decimal(5), "order_lines": 1} for day in ends]
+    )
+    assert (len(rows), rows[-1]["revenue"], rows[-1]["year_before"]) == (figures.DAYS, 5, 0)
+    assert rows[0]["order_date"] == ends[1] - timedelta(days=figures.DAYS - 1)
+    assert figures.with_context([{"order_date": ends[0], "revenue": Decimal(5), "order_lines": 1}])[0] == {
+        "order_date": ends[0],
+        "revenue": 5,
+        "order_lines": 1,
+        "mean_7_days": None,
+        "year_before": None,
+    }
+
+
 @given(revenues)
 def test_growth_compares_as_many_days_with_those_before(revenue: list[Decimal]) -> None:
     week, month, year = figures.growth(figures.with_context(days(*revenue)))
