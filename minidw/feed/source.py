@@ -14,12 +14,11 @@ from typing import Any, BinaryIO
 from minidw.errors import BadFileError, printable
 from minidw.feed.advice import declare
 from minidw.feed.fetch import is_url
-from minidw.feed.unpack import DAMAGES, unpacked
+from minidw.feed.unpack import COMPRESSIONS, DAMAGES, unpacked
 
 CHUNK = 128 * 1024  # bytes; a few copies of it are all the memory that a file of any size takes
 STANDARD_INPUT = "-"
-_COMPRESSED = (".gz", ".bz2", ".xz", ".zst", ".zip")
-FEED_SUFFIXES = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", *_COMPRESSED))
+FEED_SUFFIXES = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", *COMPRESSIONS))
 """What a directory is searched for; a file of any other name is read where it is named itself."""
 
 
@@ -30,15 +29,14 @@ def _conversion(kind: str) -> str:
 
 
 _LOOKS_LIKE = {
-    b"\x1f\x8b": "gzip; give the file a name that ends in .gz",
-    b"PK\x03\x04": "a zip archive or an Excel workbook",
+    **{
+        packed.magic: f"{packed.title}; give the file a name that ends in {suffix}"
+        for suffix, packed in COMPRESSIONS.items()
+    },
     b"\xd0\xcf\x11\xe0": f"an old Excel workbook; {_conversion('excel')}",
     b"SQLite format 3\0": "an SQLite database",
     b"PAR1": f"Parquet; {_conversion('parquet')}",
     b"%PDF": "PDF",
-    b"BZh": "bzip2; give the file a name that ends in .bz2",
-    b"\xfd7zXZ\0": "xz; give the file a name that ends in .xz",
-    b"\x28\xb5\x2f\xfd": "Zstandard; give the file a name that ends in .zst",
     b"\xff\xfe\0\0": f"UTF-32; declare {declare('encoding', 'utf-32')}",
     b"\xff\xfe": f"UTF-16; declare {declare('encoding', 'utf-16')}",
     b"\xfe\xff": f"UTF-16; declare {declare('encoding', 'utf-16')}",
@@ -102,18 +100,17 @@ class Source:
         with refusals(self.name), self._open() as file:
             head = file.read(len(max(_LOOKS_LIKE, key=len)))
             kind = _recognise(head)
-            if kind and head.startswith(b"PK"):
-                kind = self._kind_of_zip()
+            if kind and head.startswith(b"PK") and self._is_workbook():
+                kind = f"an Excel workbook; {_conversion('excel')}"
         wide = codecs.lookup(encoding).name.startswith(("utf-16", "utf-32"))
         if kind and not (wide and kind.startswith("UTF")):
             raise BadFileError(self.name, "NOT_CSV", f"this is no CSV; it looks like {kind}")
 
-    def _kind_of_zip(self) -> str:
-        """What a zip archive under another name is."""
+    def _is_workbook(self) -> bool:
+        """Whether a zip archive is one of Excel's."""
         with self._open() as file, suppress(zipfile.BadZipFile):
-            if "xl/workbook.xml" in zipfile.ZipFile(file).namelist():
-                return f"an Excel workbook; {_conversion('excel')}"
-        return "a zip archive; give the file a name that ends in .zip"
+            return "xl/workbook.xml" in zipfile.ZipFile(file).namelist()
+        return False
 
     @contextmanager
     def _open(self) -> Iterator[Any]:

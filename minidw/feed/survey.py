@@ -137,10 +137,10 @@ class FileStream:
 def survey(source: Input, format: Format | None = None, *, name: str | None = None) -> SurveyedFile:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
-    ``name``: what it is called from now on, in place of where it comes from. A file whose name ends in .gz,
-    .bz2, .xz, .zst or .zip is decompressed, and one of tab-separated values, .tsv, needs no delimiter. Where
-    the format says to skip malformed lines, a file with a fault in a line is read once more, and what COPY
-    will read goes without such lines.
+    ``name``: what it is called from now on, in place of where it comes from. A file that is compressed, as
+    the suffix of its name says, is decompressed, and one of tab-separated values, .tsv, needs no delimiter.
+    Where the format says to skip malformed lines, a file with a fault in a line is read once more, and what
+    COPY will read goes without such lines.
     """
     opened, format = source_of(source, format or Format(), name)
     if opened.is_tsv and format.delimiter == ",":

@@ -3,11 +3,11 @@
 import gzip
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import PurePath
-from typing import IO, Any, BinaryIO
+from typing import IO, Any, BinaryIO, NamedTuple
 
 from minidw.errors import BadFileError
 
@@ -22,13 +22,13 @@ except ImportError:  # a Python that was built without it
 DAMAGES = (gzip.BadGzipFile, zlib.error, LZMAError, zipfile.BadZipFile)
 """What is raised where a compressed file is damaged, besides EOFError and OSError without a number."""
 
-_MAGIC = {
-    ".gz": b"\x1f\x8b",
-    ".bz2": b"BZh",
-    ".xz": b"\xfd7zXZ\0",
-    ".zst": b"\x28\xb5\x2f\xfd",
-    ".zip": b"PK\x03\x04",
-}
+
+class Compression(NamedTuple):
+    """What people call it, how such a file begins, and how one is opened, whose name is for errors."""
+
+    title: str
+    magic: bytes
+    open: Callable[[BinaryIO, str], Any]
 
 
 def packed_as(name: str, head: bytes) -> str:
@@ -37,32 +37,21 @@ def packed_as(name: str, head: bytes) -> str:
     A file object that unpacks what it reads has the name of the packed file all the same.
     """
     suffix = PurePath(name).suffix.lower()
-    return suffix if suffix in _MAGIC and head.startswith(_MAGIC[suffix]) else ""
+    return suffix if suffix in COMPRESSIONS and head.startswith(COMPRESSIONS[suffix].magic) else ""
 
 
 @contextmanager
 def unpacked(file: BinaryIO, suffix: str, name: str) -> Iterator[IO[bytes]]:
     """The content of a file that is compressed as its suffix says. Raises BadFileError where it cannot be."""
-    match suffix:
-        case ".gz":
-            opened: Any = gzip.GzipFile(fileobj=file)
-        case ".bz2":
-            from bz2 import BZ2File
-
-            opened = BZ2File(file)
-        case ".xz":
-            from lzma import LZMAFile
-
-            opened = LZMAFile(file)  # noqa: SIM115 (below)
-        case ".zst":
-            opened = _zstandard(file, name)
-        case ".zip":
-            opened = _only_member(file, name)
-        case _:
-            yield file
-            return
-    with opened as content:
+    if suffix not in COMPRESSIONS:
+        yield file
+        return
+    with COMPRESSIONS[suffix].open(file, name) as content:
         yield content
+
+
+def _gzip(file: BinaryIO, _: str) -> Any:
+    return gzip.GzipFile(fileobj=file)
 
 
 @contextmanager
@@ -81,6 +70,18 @@ def _zstandard(file: BinaryIO, name: str) -> Iterator[Any]:
         raise BadFileError(name, "NOT_CSV", f"cannot be decompressed: {error}") from None
 
 
+def _bzip2(file: BinaryIO, _: str) -> Any:
+    from bz2 import BZ2File
+
+    return BZ2File(file)
+
+
+def _xz(file: BinaryIO, _: str) -> Any:
+    from lzma import LZMAFile
+
+    return LZMAFile(file)
+
+
 def _only_member(file: BinaryIO, name: str) -> Any:
     archive = zipfile.ZipFile(file)
     # What macOS puts beside every file is not part of the delivery.
@@ -92,3 +93,13 @@ def _only_member(file: BinaryIO, name: str) -> Any:
         return archive.open(members[0])
     except (RuntimeError, NotImplementedError) as error:  # encrypted, or packed in a way of its own
         raise BadFileError(name, "NOT_CSV", f"cannot be decompressed: {error}") from None
+
+
+COMPRESSIONS = {
+    ".gz": Compression("gzip", b"\x1f\x8b", _gzip),
+    ".bz2": Compression("bzip2", b"BZh", _bzip2),
+    ".xz": Compression("xz", b"\xfd7zXZ\0", _xz),
+    ".zst": Compression("Zstandard", b"\x28\xb5\x2f\xfd", _zstandard),
+    ".zip": Compression("a zip archive", b"PK\x03\x04", _only_member),
+}
+"""By the suffix of a name. All that minidw knows of a way to compress stands here."""
