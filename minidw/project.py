@@ -22,9 +22,16 @@ FILES = {
 
 
 def init_project(directory: str | Path) -> list[Path]:
-    """Write a small project of one's own: marts, checks, migrations, a test. Returns what was written.
+    """Write a small project of one's own: marts, checks, migrations, a test.
 
-    The directory may exist; nothing in it is written over. Raises SettingsError.
+    Args:
+        directory: where; it may exist, and nothing in it is written over
+
+    Returns:
+        The paths of the files that were written.
+
+    Raises:
+        SettingsError: one of them is there already, or cannot be written
 
     Example:
         >>> minidw.init_project("shop")[1]

@@ -27,7 +27,8 @@ class Inspection:
     file: its name
     encoding, delimiter, line_end: of the file, as far as it can be told; findings say where it cannot
     header: its columns
-    rows: how many it has after the header; looked_at: of how many every value was looked at
+    rows: how many it has after the header
+    looked_at: of how many of them every value was looked at
     fault: the first fault of its structure, for which a load would refuse it
     known: the known feed that recognises its header
     statuses: the statuses met, and how many rows have each
@@ -79,6 +80,9 @@ def inspect(source: Input, format: Format | None = None) -> Inspection:
     Args:
         source: what ``run`` loads: the path of a CSV file, packed or not, ``-``, a URL, bytes, rows, a frame
         format: what is known of it already; beside that, of an export that is recognised its feed
+
+    Returns:
+        What was found, settled and open; with no open question its TOML is a feed.
 
     Raises:
         BadFileError: the file cannot be read or is no table

@@ -29,7 +29,8 @@ class GeneratedExport:
 
     path: the file
     feed: the known feed that reads it
-    orders: how many orders it has; ``lines``: of how many of their lines revenue counts
+    orders: how many orders it has
+    lines: how many of their lines count towards revenue
     revenue: what these come to, in ``currency``
     currency: what the amounts are in; None where the export does not say it
 
@@ -66,6 +67,9 @@ def generate_export(
         seed: the same seed with the same other arguments gives the same bytes (another every time)
         first_day, last_day: days of the orders, in UTC (2023-01-01 to 2025-12-31)
         overwrite: replace the file where it exists already (True)
+
+    Returns:
+        The file, and what a warehouse must hold of it.
 
     Raises:
         SettingsError: an argument is out of its range, or the file cannot be written or is there already

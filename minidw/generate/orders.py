@@ -91,7 +91,7 @@ def generate_orders(
     last_day: date = LAST_DAY,
     overwrite: bool = True,
 ) -> Path:
-    """Write a CSV file of fake orders and return its path.
+    """Write a CSV file of fake orders.
 
     Args:
         path: the file to write; ``data/raw/orders_YYYYMMDD.csv`` of the day by default
@@ -103,6 +103,9 @@ def generate_orders(
         first_day: day of the earliest orders (2023-01-01)
         last_day: day of the latest orders (2025-12-31); by default a load takes none beyond tomorrow
         overwrite: replace the file where it exists already (True)
+
+    Returns:
+        The path of the file.
 
     Raises:
         SettingsError: an argument is out of its range, the file cannot be written or is there already, or

@@ -46,6 +46,9 @@ def check(declared: Declared | None = None, *, severity: Severity = "error") -> 
         declared: the function; left out where the severity is given
         severity: an ``error`` with offending rows rolls the run back (the default), a ``warning`` is told
 
+    Returns:
+        The function as it was; where the severity is given, what declares it.
+
     Raises:
         DeclarationError: the function's name is taken, or it does not return a select
 

@@ -110,9 +110,13 @@ class CustomerSegments(Mart):
 
 
 def all_marts() -> tuple[type[Mart], ...]:
-    """Every mart, the user's own among them, in the order of declaration: a mart comes after its source.
+    """Every mart, the user's own among them.
 
-    Raises DeclarationError or SettingsError where the module of the user's own cannot be imported.
+    Returns:
+        Their classes in the order of declaration: a mart comes after its source.
+
+    Raises:
+        DeclarationError, SettingsError: the module of the user's own cannot be imported
 
     Example:
         >>> [mart.__tablename__ for mart in minidw.all_marts()]

@@ -47,6 +47,12 @@ def key(expression: Expression) -> MappedColumn[Any]:
     Args:
         expression: from an order line, or a row of another source, to the value; it must never be NULL
 
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: with its class, where the value follows from more than the row, or may be NULL
+
     Example:
         >>> class PerDay(minidw.Mart):
         ...     "Order lines per day. One row per day."
@@ -69,6 +75,13 @@ def total(expression: Expression) -> MappedColumn[Any]:
     Args:
         expression: from an order line to the value to add
 
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: with its class, where the value follows from more than the row, or the type of the
+            column is no integer and no number with a scale
+
     Example:
         >>> class PerCustomer(minidw.Mart):
         ...     "Units per customer. One row per customer."
@@ -85,6 +98,12 @@ def total(expression: Expression) -> MappedColumn[Any]:
 
 def count() -> MappedColumn[Any]:
     """The number of order lines; a key whose count falls to zero loses its row. Each mart has one.
+
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: with its class, where there is a second one, or the column is not ``Mapped[int]``
 
     Example:
         >>> class PerStatus(minidw.Mart):
@@ -105,6 +124,13 @@ def smallest(expression: Expression) -> MappedColumn[Any]:
     Args:
         expression: from an order line to the value
 
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: with its class, where the value follows from more than the row, or may be NULL and
+            the column may not
+
     Example:
         >>> class Cheapest(minidw.Mart):
         ...     "The lowest price of a product. One row per product."
@@ -124,6 +150,12 @@ def largest(expression: Expression) -> MappedColumn[Any]:
     Args:
         expression: from an order line to the value
 
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: as in ``smallest``
+
     Example:
         >>> class LastOrder(minidw.Mart):
         ...     "The last order of a product. One row per product."
@@ -142,6 +174,12 @@ def value(expression: Expression) -> MappedColumn[Any]:
 
     Args:
         expression: from a row of the source, which is another mart, to the value
+
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: as in ``smallest``, and where the source is the order lines
 
     Example:
         >>> class Loyal(minidw.Mart):
@@ -163,6 +201,13 @@ def ratio(numerator: str, denominator: str) -> MappedColumn[Any]:
         numerator: name of a column of the same mart
         denominator: another; where it is 0 the ratio is NULL, so the column must allow NULL, unless the
             denominator is the count, which is never 0
+
+    Returns:
+        The column, to be assigned to its annotation.
+
+    Raises:
+        DeclarationError: with its class, where one of the two is no number of it, or the ratio may be NULL
+            and the column may not
 
     Example:
         >>> class Basket(minidw.Mart):

@@ -71,6 +71,7 @@ class Checked:
 
     @property
     def failed(self) -> bool:
+        """Whether it stops a run: its severity is ``error``, and it found rows."""
         return self.severity == "error" and self.offending > 0
 
 

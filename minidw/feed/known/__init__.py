@@ -37,6 +37,9 @@ def named_feed(name: str | Path) -> Format:
     Args:
         name: of a known feed, such as ``shopify`` (``minidw feeds`` lists them), or of a ``.toml`` file
 
+    Returns:
+        The declaration; ``dataclasses.replace`` makes another of it.
+
     Raises:
         SettingsError: there is no such feed, or the file cannot be read or declares what cannot be meant
 
