@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from minidw.errors import MinidwError as MinidwError
     from minidw.errors import SettingsError as SettingsError
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
+    from minidw.extract import read as read
+    from minidw.extract import to_arrow as to_arrow
     from minidw.feed import Format as Format
     from minidw.feed import Input as Input
     from minidw.feed import named_feed as named_feed
@@ -197,6 +199,7 @@ MODULES = {
     "preview_unload": "proofs.preview",
     "prune": "pipeline.steps",
     "ratio": "schema.words",
+    "read": "extract",
     "rejects": "reports.rejects",
     "report": "reports.data",
     "rules": "reports.data",
@@ -206,6 +209,7 @@ MODULES = {
     "set_rules": "pipeline.rules",
     "smallest": "schema.words",
     "status": "reports.data",
+    "to_arrow": "extract",
     "total": "schema.words",
     "unload": "pipeline.steps",
     "upgrade": "database.migrate",

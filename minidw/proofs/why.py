@@ -9,7 +9,7 @@ from minidw.database.engine import Bind
 from minidw.database.transaction import reading
 from minidw.errors import SettingsError, printable
 from minidw.schema.mart import Mart
-from minidw.schema.marts import all_marts
+from minidw.schema.marts import find_mart
 from minidw.schema.staging import OrderChange
 from minidw.settings import Settings
 from minidw.steps.rules import rules_in_force
@@ -91,10 +91,7 @@ def why(
         [{'status': 'cancelled', 'order_lines': 1, 'total_amount': Decimal('40.0000')}]
     """
     settings = settings or Settings.from_env()
-    named = next((m for m in all_marts() if mart in (m, m.__tablename__, f"mart.{m.__tablename__}")), None)
-    if named is None:
-        known = ", ".join(m.__tablename__ for m in all_marts())
-        raise SettingsError(f"there is no mart {mart!r}; there are {known}")
+    named = find_mart(mart)
     values = tuple(key) if isinstance(key, Sequence) and not isinstance(key, str) else (key,)
     if len(values) != len(keys(named)):
         raise SettingsError(

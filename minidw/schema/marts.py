@@ -5,6 +5,7 @@ from datetime import date
 from sqlalchemy import Numeric, case
 from sqlalchemy.orm import Mapped
 
+from minidw.errors import SettingsError
 from minidw.schema.base import Code, Count, Money, UtcTime
 from minidw.schema.mart import Mart, declared
 from minidw.schema.own import load_own
@@ -124,3 +125,12 @@ def all_marts() -> tuple[type[Mart], ...]:
     """
     load_own()
     return tuple(declared[table] for table in Mart.metadata.tables.values() if table in declared)
+
+
+def find_mart(named: str | type[Mart]) -> type[Mart]:
+    """A mart by its class or the name of its table. Raises SettingsError where there is none."""
+    for mart in all_marts():
+        if named in (mart, mart.__tablename__, f"mart.{mart.__tablename__}"):
+            return mart
+    known = ", ".join(mart.__tablename__ for mart in all_marts())
+    raise SettingsError(f"there is no mart {named!r}; there are {known}")

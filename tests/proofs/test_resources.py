@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -393,3 +394,30 @@ def test_a_second_runner_waits_longer_than_a_timeout_of_the_database(
     # Then it has waited
     waiter.dispose()
     assert [staged.inserted for staged in result.staged] == [2]
+
+
+READER = """
+import resource, sys
+import minidw
+rows = sum(1 for _ in minidw.read("customer_ltv")), sum(batch.num_rows for batch in minidw.to_arrow("customer_ltv"))
+print(*rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+def test_a_million_rows_are_handed_to_a_program_in_200_mb(
+    warehouse: Engine, database: URL, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with warehouse.begin() as conn:
+        conn.execute(
+            text("""
+            INSERT INTO mart.customer_ltv
+                   (customer_id, lifetime_value, order_lines, first_order_at, last_order_at)
+            SELECT 'customer ' || n, n * 1.0001, n, '2024-05-01', '2024-05-02' FROM generate_series(1, 1000000) AS n
+            """)
+        )
+    monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
+    done = subprocess.run([sys.executable, "-c", READER], capture_output=True, text=True, check=True)
+    objects, arrow, megabytes = map(int, done.stdout.split())
+    assert (objects, arrow) == (1_000_000, 1_000_000)
+    assert megabytes < 200
