@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import psycopg2
-from sqlalchemy import Engine, event
+from sqlalchemy import Engine
 
 Strike = Callable[[psycopg2.extensions.connection], None]
 
@@ -56,7 +56,9 @@ class Fault:
     def __init__(self, engine: Engine) -> None:
         self.commit = 0
         self.arm(0)
-        event.listen(engine, "do_connect", self._watch)
+        # Not by a listener: the engine has one that makes the connection, and no other is asked.
+        self.connect = engine.dialect.connect
+        engine.dialect.connect = self._connect  # type: ignore[method-assign]
 
     def arm(self, at: int, before: Strike = nothing, after: Strike = nothing) -> None:
         """Count from here on, and strike around the statement of this number."""
@@ -72,8 +74,8 @@ class Fault:
         if strikes:
             self.after(conn)
 
-    def _watch(self, *arguments: Any) -> None:
-        step, parameters = self.step, arguments[-1]
+    def _connect(self, *arguments: Any, **options: Any) -> Any:
+        step = self.step
 
         class Cursor(psycopg2.extensions.cursor):
             def execute(self, *arguments: Any) -> None:
@@ -86,4 +88,5 @@ class Fault:
             def commit(self) -> None:
                 step(self, super().commit)
 
-        parameters |= {"connection_factory": Connection, "cursor_factory": Cursor}
+        watched = {"connection_factory": Connection, "cursor_factory": Cursor}
+        return self.connect(*arguments, **options | watched)
