@@ -16,7 +16,8 @@ from minidw.database.transaction import reading
 from minidw.errors import SettingsError, printable
 from minidw.reports import charts
 from minidw.reports.data import Rows
-from minidw.reports.figures import CENT, Figures, month_name, read_figures
+from minidw.reports.figures import Figures, month_name, read_figures
+from minidw.reports.values import money
 from minidw.settings import Settings
 from minidw.steps.rules import rules_in_force
 
@@ -99,7 +100,7 @@ def shown(value: Any) -> str:
         case None:
             return "–"
         case Decimal():
-            return f"{value:,.2f}" if value == value.quantize(CENT) else f"{value.normalize():,f}"
+            return money(value)
         case datetime():
             return f"{value:%Y-%m-%d %H:%M}"
         case date():

@@ -11,6 +11,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import Mapped, mapped_column
 
 from minidw.schema.base import Base, Code, Count, Money, Price, Quantity, SourceRow, UtcTime
+from minidw.schema.vocabulary import RETURNED, STATUSES
 
 
 class OrderLineColumns:
@@ -73,9 +74,7 @@ class OrderLine(OrderLineColumns, Base):
             " OR abs(total_amount - (price * quantity - discount)) <= 0.00005 * abs(quantity)",
             name="total_amount_adds_up",
         ),
-        CheckConstraint(
-            "status IN ('pending', 'shipped', 'delivered', 'cancelled', 'returned')", name="status_known"
-        ),
+        CheckConstraint(f"status IN {(*STATUSES, RETURNED)}", name="status_known"),
         Index("idx_orders_stg_order_ts", "order_timestamp"),
         Index("idx_orders_stg_customer", "customer_id"),
         # The checks of a run look at its own batch: a few pages of summaries instead of the history.

@@ -90,7 +90,7 @@ def test_an_order_of_two_lines_is_one_order(page: str) -> None:
 
 def test_a_late_hour_and_a_rejected_row_are_there(page: str) -> None:
     shown = tables(page)
-    assert ["Thu", "23", "0.125", "1"] in shown["Weekday and hour"]
+    assert ["Thu", "23", "0.1250", "1"] in shown["Weekday and hour"]
     assert [row[1:] for row in shown["Rejected rows"][1:]] == [["BAD_NUMBER", "1"]]
     assert shown["Batches"][1][4:] == ["5", "0", "0", "0", "1"]
 

@@ -96,7 +96,7 @@ def test_a_customer_is_new_in_one_month_and_returning_in_others() -> None:
 def test_money_has_two_decimals_unless_more_are_used() -> None:
     assert [shown(Decimal(text)) for text in ("1234.5000", "0.1250", "1000")] == [
         "1,234.50",
-        "0.125",
+        "0.1250",
         "1,000.00",
     ]
     assert shown("a\x1b[31m") == "a\\x1b[31m"
