@@ -78,3 +78,10 @@ def test_contributing_lists_the_steps_of_ci() -> None:
     table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("| step | |")[1].split("\n\n")[0]
     assert steps is not None
     assert re.findall(r"`(\w+)`", table) == steps[1].split()
+
+
+def test_no_change_of_the_table_takes_more_than_three_modules() -> None:
+    table = (ROOT / "CONTRIBUTING.md").read_text("utf-8").split("| change | modules |")[1].split("\n\n")[0]
+    named = {row.split("|")[1]: re.findall(r"`(minidw/[^`]+)`", row) for row in table.splitlines()[2:]}
+    assert len(named) > 10
+    assert {change: modules for change, modules in named.items() if not 1 <= len(modules) <= 3} == {}
