@@ -34,7 +34,6 @@ WORKS = {
     "migrate": ["migrate"],
     "generate": ["generate", "--rows", "1", "--force"],
     "init": ["init", "PROJECT"],
-    "report --html": ["report", "--html", "page.html"],
     "erase": ["erase", "zoë", "--yes"],
     "unload": ["unload", "1", "--yes"],
     "run --json": ["run", "NEW", "--json"],
@@ -53,7 +52,7 @@ REPORTS = {
     "rejects": ["rejects"],
     "inspect": ["inspect", "NEW"],
     "feeds": ["feeds"],
-    "listen": ["listen", "--timeout", "0.1"],
+    "listen": ["listen", "--timeout", "0"],
     "url": ["url"],
     "help": ["run", "--help"],
     "version": ["--version"],
@@ -72,7 +71,7 @@ NUMBERS = count(1)
 FEW = ("run --json", "report")
 WITHOUT = ("inspect", "feeds", "help", "version", "generate", "init")
 """Those that work on no warehouse."""
-WRITES_A_FILE = ("generate", "init", "report --html", "minidw")
+WRITES_A_FILE = ("generate", "init", "minidw")
 
 # What is said on standard error: the beginning of its only line, or nothing.
 Said = tuple[int, str]
