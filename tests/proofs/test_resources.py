@@ -399,8 +399,9 @@ def test_a_second_runner_waits_longer_than_a_timeout_of_the_database(
 READER = """
 import resource, sys
 import minidw
-rows = sum(1 for _ in minidw.read("customer_ltv")), sum(batch.num_rows for batch in minidw.to_arrow("customer_ltv"))
-print(*rows, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+objects = sum(1 for _ in minidw.read("customer_ltv"))
+arrow = sum(batch.num_rows for batch in minidw.to_arrow("customer_ltv"))
+print(objects, arrow, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
 
 
@@ -413,7 +414,8 @@ def test_a_million_rows_are_handed_to_a_program_in_200_mb(
             text("""
             INSERT INTO mart.customer_ltv
                    (customer_id, lifetime_value, order_lines, first_order_at, last_order_at)
-            SELECT 'customer ' || n, n * 1.0001, n, '2024-05-01', '2024-05-02' FROM generate_series(1, 1000000) AS n
+            SELECT 'customer ' || n, n * 1.0001, n, '2024-05-01', '2024-05-02'
+              FROM generate_series(1, 1000000) AS n
             """)
         )
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
