@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from minidw.schema import OURS
 from tests.support import catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -85,3 +86,8 @@ def test_no_change_of_the_table_takes_more_than_three_modules() -> None:
     named = {row.split("|")[1]: re.findall(r"`(minidw/[^`]+)`", row) for row in table.splitlines()[2:]}
     assert len(named) > 10
     assert {change: modules for change, modules in named.items() if not 1 <= len(modules) <= 3} == {}
+
+
+def test_the_readme_lists_every_table() -> None:
+    listed = set(re.findall(r"`((?:raw|staging|mart)\.\w+)`", (ROOT / "README.md").read_text("utf-8")))
+    assert OURS - listed == set()

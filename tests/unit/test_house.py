@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import minidw
@@ -52,3 +53,12 @@ def test_the_readme_draws_the_tree_as_it_is() -> None:
     there = {path.name for path in PACKAGE.glob("*.py") if not path.name.startswith("__")}
     there |= {f"{path.parent.name}/" for path in PACKAGE.glob("*/__init__.py")}
     assert drawn == there
+
+
+def test_the_design_names_the_floors_in_their_order() -> None:
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]
+    layers = declared["contracts"][0]["layers"]
+    page = (ROOT / "docs" / "design.md").read_text("utf-8")
+    table = page.split("| floor | what it knows |")[1].split("\n\n")[0]
+    named = [set(re.findall(r"`(\w+)(?:/|\.py)`", row.split("|")[1])) for row in table.splitlines()[2:]]
+    assert named == [set(layer.split(" : ")) - {"__main__"} for layer in reversed(layers)]
