@@ -104,10 +104,10 @@ if TYPE_CHECKING:
     from minidw.steps.examples import Example as Example
     from minidw.steps.load import Loaded as Loaded
     from minidw.steps.prune import Pruned as Pruned
+    from minidw.steps.replay import Replayed as Replayed
     from minidw.steps.rules import Moved as Moved
     from minidw.steps.rules import RuleChange as RuleChange
     from minidw.steps.rules import RuleInForce as RuleInForce
-    from minidw.steps.stage import Replayed as Replayed
     from minidw.steps.stage import Staged as Staged
     from minidw.steps.unload import Unloaded as Unloaded
     from minidw.transforms.reasons import Fault as Fault
@@ -161,7 +161,7 @@ MODULES = {
     "ProductRevenue": "schema",
     "Pruned": "steps.prune",
     "Reject": "reports.rejects",
-    "Replayed": "steps.stage",
+    "Replayed": "steps.replay",
     "Result": "pipeline.result",
     "RowChange": "proofs.changes",
     "RuleChange": "steps.rules",

@@ -18,7 +18,7 @@ def everything(_: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.database.transaction import bound
     from minidw.generate import FEED_DIRECTORY, next_day
-    from minidw.reports import terminal
+    from minidw.reports import answers, terminal
     from minidw.settings import Settings
 
     settings = Settings.from_env()
@@ -29,7 +29,7 @@ def everything(_: argparse.Namespace, output: Output) -> int:
         output.say(f"generated {path}")
         output.add(minidw.run(path, engine, settings=settings), terminal.print_result)
         tables = minidw.report(engine, settings=settings)
-        output.show(tables, lambda console: terminal.print_report(console, tables, longest=5))
+        output.show(tables, lambda console: answers.print_report(console, tables, longest=5))
         if find_spec("vl_convert"):
             _write_page(output, engine, settings)
     return 0

@@ -68,30 +68,30 @@ def diff(arguments: argparse.Namespace, output: Output) -> int:
 
 def history(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.reports import terminal
+    from minidw.reports import answers
 
     rows = minidw.history(arguments.order_id)
-    output.show({"deliveries": rows}, lambda console: terminal.print_history(console, rows))
+    output.show({"deliveries": rows}, lambda console: answers.print_history(console, rows))
     return 0 if rows else 1
 
 
 def verify(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.reports import terminal
+    from minidw.reports import answers
 
     with output.parts("verify") as progress:
         verified = minidw.verify(sample=arguments.sample, progress=progress)
-    output.show(verified.as_dict(), lambda console: terminal.print_verified(console, verified))
+    output.show(verified.as_dict(), lambda console: answers.print_verified(console, verified))
     return 1 if verified.differences else 0
 
 
 def why(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.reports import terminal
+    from minidw.reports import answers, terminal
 
     limit = arguments.limit
     if limit is None and not output.as_json:
         limit = terminal.LONGEST_LIST
     lines = minidw.why(arguments.mart, arguments.key, limit=limit)
-    output.show(lines.as_dict(), lambda console: terminal.print_explanation(console, lines))
+    output.show(lines.as_dict(), lambda console: answers.print_explanation(console, lines))
     return 0 if lines.order_lines or lines.row else 1

@@ -41,7 +41,7 @@ def add_rejects(commands: Commands) -> None:
 
 
 def rejects(arguments: argparse.Namespace, output: Output) -> int:
-    from minidw.reports import terminal
+    from minidw.reports import answers
     from minidw.reports.rejects import found_rejects
 
     with found_rejects(arguments.of) as (batches, found):
@@ -53,7 +53,7 @@ def rejects(arguments: argparse.Namespace, output: Output) -> int:
             output.document |= {"total": total, "rejects": listed}
         else:
             shown = list(islice(found, ROWS_SHOWN if arguments.limit is None else arguments.limit))
-            terminal.print_rejects(output.console, shown, total)
+            answers.print_rejects(output.console, shown, total)
     return 0
 
 

@@ -19,7 +19,7 @@ def add_status(commands: Commands) -> None:
 
 def report(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.reports import terminal
+    from minidw.reports import answers
 
     if arguments.html:
         arguments.only_reports = False
@@ -27,14 +27,14 @@ def report(arguments: argparse.Namespace, output: Output) -> int:
         output.show({"html": str(page)}, lambda _: output.say(str(page)))
         return 0
     tables = minidw.report()
-    output.show(tables, lambda console: terminal.print_report(console, tables))
+    output.show(tables, lambda console: answers.print_report(console, tables))
     return 0
 
 
 def status(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.reports import terminal
+    from minidw.reports import answers
 
     tables = minidw.status()
-    output.show(tables, lambda console: terminal.print_status(console, tables))
+    output.show(tables, lambda console: answers.print_status(console, tables))
     return 0

@@ -28,14 +28,14 @@ def add_rules(commands: Commands) -> None:
 
 def rules(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
-    from minidw.reports import data, terminal
+    from minidw.reports import answers, data, terminal
     from minidw.reports.values import counted
 
     changes = _changes(arguments.set, arguments.reset)
     if not changes:
         present, versions = minidw.rules(), data.rule_versions()
         listed = {"rules": [rule.as_dict() for rule in present], "history": versions}
-        output.show(listed, lambda console: terminal.print_rules(console, present, versions))
+        output.show(listed, lambda console: answers.print_rules(console, present, versions))
         return 0
     arguments.only_reports = False
     wait = not arguments.no_wait

@@ -11,8 +11,9 @@ from minidw.steps.check import Checked
 from minidw.steps.erase import Erased
 from minidw.steps.load import Loaded
 from minidw.steps.prune import Pruned
+from minidw.steps.replay import Replayed
 from minidw.steps.rules import Moved, RuleChange
-from minidw.steps.stage import Replayed, Staged
+from minidw.steps.stage import Staged
 from minidw.steps.unload import Unloaded
 
 

@@ -13,8 +13,9 @@ from minidw.steps.build import build
 from minidw.steps.check import Checked, execute_checks
 from minidw.steps.erase import erase_customers
 from minidw.steps.load import load
+from minidw.steps.replay import replay_if_due
 from minidw.steps.rules import Moved, counted_revenue
-from minidw.steps.stage import replay_if_due, stage
+from minidw.steps.stage import stage
 from minidw.steps.unload import remove_batches, take_back
 
 Progress = Callable[[int], None]

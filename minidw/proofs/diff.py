@@ -13,8 +13,8 @@ from minidw.proofs.changes import MartChange, change_of
 from minidw.schema.ledger import Batch
 from minidw.schema.marts import all_marts
 from minidw.settings import Settings
+from minidw.steps.replay import judge_again, translated_batches
 from minidw.steps.rules import rules_in_force
-from minidw.steps.stage import judge_again, translated_batches
 from minidw.transforms import replay, staging, states
 from minidw.transforms.constructs import analyze
 from minidw.transforms.parse import Scope, named_orders

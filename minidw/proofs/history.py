@@ -9,8 +9,8 @@ from minidw.database.engine import Bind
 from minidw.database.transaction import reading
 from minidw.schema.ledger import Batch, place_of
 from minidw.settings import Settings
+from minidw.steps.replay import judge_again
 from minidw.steps.rules import rules_in_force
-from minidw.steps.stage import judge_again
 from minidw.transforms import replay
 from minidw.transforms.constructs import ASCII_WHITESPACE, CreateTemporary, Query
 from minidw.transforms.parse import Scope, named_orders

@@ -15,8 +15,8 @@ from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.schema.staging import OrderChange, OrderLine
 from minidw.settings import Settings
+from minidw.steps.replay import judge_again, translated_batches
 from minidw.steps.rules import rules_in_force
-from minidw.steps.stage import judge_again, translated_batches
 from minidw.transforms import marts, proof, replay
 from minidw.transforms.constructs import Query
 from minidw.transforms.judge import batches_by_feed

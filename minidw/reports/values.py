@@ -8,6 +8,7 @@ from typing import Any
 from minidw.errors import printable
 
 NOTHING = "-"
+NOT_SET = "not set"
 NUMBERS_THAT_NAME = ("batch_id", "batch", "source_row", "row", "line_number", "line", "process")
 """Columns of whole numbers that are looked up, not added up: no thousands separators."""
 

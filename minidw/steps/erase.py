@@ -13,7 +13,7 @@ from minidw.schema.erasure import ErasureKey
 from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.steps.load import empty_landing
-from minidw.steps.stage import translated_batches
+from minidw.steps.replay import translated_batches
 from minidw.transforms import erase, staging, traces
 from minidw.transforms.constructs import analyze
 from minidw.transforms.replay import has_rows

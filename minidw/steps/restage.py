@@ -7,9 +7,11 @@ from sqlalchemy import Connection, Executable, RowMapping
 
 from minidw.schema.vocabulary import ADMITTED_FATES, Fates
 from minidw.settings import Settings
+from minidw.steps.apply import apply_judged
 from minidw.steps.check import Checked
 from minidw.steps.losses import refuse_without_numbers, tell_erased_in, tell_lost_in, tell_lost_to_pruning
-from minidw.steps.stage import Staged, apply_judged, judge_again, judge_rejects, note_staged
+from minidw.steps.replay import judge_again
+from minidw.steps.stage import Staged, judge_rejects, note_staged
 from minidw.transforms import replay, restage, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.parse import Scope, named_orders

@@ -11,8 +11,9 @@ from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.staging import OrderRejected
 from minidw.settings import Settings
 from minidw.steps.check import Checked
+from minidw.steps.replay import translated_batches
 from minidw.steps.restage import Restaged, restage_named
-from minidw.steps.stage import Staged, translated_batches
+from minidw.steps.stage import Staged
 from minidw.transforms import restage
 from minidw.transforms.staging import incoming
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, select
 
 import minidw
 from minidw import Settings
-from minidw.steps.stage import judge_again
+from minidw.steps.replay import judge_again
 from minidw.transforms.replay import create_fates, fates
 
 

@@ -17,7 +17,7 @@ from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.vocabulary import STAGED_COLUMNS
 from minidw.settings import Settings
-from minidw.steps.stage import translated_batches
+from minidw.steps.replay import translated_batches
 from minidw.transforms.judge import batches_by_feed, judged_by_feed
 from minidw.transforms.parse import Scope
 from tests.support.bad_input import CASES, many
