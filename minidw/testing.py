@@ -111,8 +111,8 @@ def minidw_batches(*, at_least: int = 1, at_most: int = 8) -> "SearchStrategy[li
             *("10", "10.00", "10.000000", "1.00001", "0.0001", "700", "3000.5", "9999.9999"),
             *("x", "-1", "NaN"),
         ],
-        "quantity": ["1", "1", "2", "3", "0"],
-        "status": ["delivered", "shipped", "pending", "cancelled", "CANCELLED", "paid"],
+        "quantity": ["1", "1.0", "2", "3", "0", "1.5"],
+        "status": ["delivered", "shipped", "pending", "cancelled", "Canceled", "paid"],
     }
     rows = st.fixed_dictionaries({name: st.sampled_from(values) for name, values in texts.items()})
     return st.lists(rows, min_size=at_least, max_size=at_most)

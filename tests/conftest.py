@@ -14,7 +14,6 @@ import minidw
 from minidw.rulebook import RULES
 from minidw.settings import Settings
 from tests.support import servers
-from tests.support.feeds import write_feed
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("minidw", deadline=None)
@@ -74,19 +73,22 @@ def engine(server: URL) -> Iterator[Engine]:
         engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def minidw_engine(engine: Engine) -> Engine:
+    """The engine of the plugin's fixtures: they are at work here as in a project of a user's own."""
+    return engine
+
+
 @pytest.fixture
-def conn(engine: Engine) -> Iterator[Connection]:
+def conn(minidw_connection: Connection) -> Connection:
     """A connection whose transaction is rolled back."""
-    with engine.connect() as connection, connection.begin() as transaction:
-        yield connection
-        transaction.rollback()
+    return minidw_connection
 
 
 @pytest.fixture
-def session(conn: Connection) -> Iterator[Session]:
+def session(minidw_session: Session) -> Session:
     """A session in savepoint mode: what the test commits is rolled back all the same."""
-    with Session(conn, join_transaction_mode="create_savepoint") as session:
-        yield session
+    return minidw_session
 
 
 @pytest.fixture(scope="session")
@@ -121,11 +123,6 @@ def empty_database(server: URL) -> Iterator[URL]:
 
 
 @pytest.fixture
-def feed(tmp_path: Path) -> Callable[..., Path]:
-    """Write a feed from a small table of text; see tests.feeds."""
-    numbers = iter(range(1, 1000))
-
-    def write(rows: str, *, name: str | None = None) -> Path:
-        return write_feed(tmp_path / (name or f"feed_{next(numbers):03}.csv"), rows)
-
-    return write
+def feed(minidw_feed: Callable[..., Path]) -> Callable[..., Path]:
+    """Write a feed from a small table of text."""
+    return minidw_feed
