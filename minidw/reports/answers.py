@@ -18,9 +18,7 @@ from minidw.schema.vocabulary import FATES
 from minidw.steps.examples import shortened
 from minidw.steps.rules import RuleInForce
 
-TO_BEGIN = (
-    "the warehouse is empty: minidw run FILE brings orders in; minidw generate writes some to try it with"
-)
+TO_BEGIN = "minidw run FILE brings orders in; minidw generate writes some to try it with"
 
 
 def print_verified(console: Console, verified: Verified) -> None:

@@ -119,6 +119,12 @@ def test_a_failed_check_is_exit_code_1(cli: Cli, feed: Feed, warehouse: Engine) 
     assert "error: marts_populated: 1 offending row: mart customer_segments" in outcome.out
 
 
+@pytest.mark.parametrize(("command", "empty"), [("report", "the marts are"), ("status", "the warehouse is")])
+def test_who_looks_at_an_empty_warehouse_is_told_how_to_begin(cli: Cli, command: str, empty: str) -> None:
+    said = " ".join(cli(command).out.split())
+    assert said.startswith(f"{empty} empty: minidw run FILE brings orders in; minidw generate writes some")
+
+
 def test_report_and_status(cli: Cli, feed: Feed) -> None:
     cli("run", str(feed("order_id | customer_id | price\n1 | ada | 1234.5", name="shop.csv")))
 
