@@ -92,7 +92,7 @@ class Warehouse(RuleBasedStateMachine):
         self.places: dict[int, int] = {}
         self.waiting: set[int] = set()
         self.load_days: dict[int, date] = {}
-        self.staged = model.Staging()
+        self.staged, self.verified = model.Staging(), False
         self.built = model.marts(self.staged, Rules())
 
     def teardown(self) -> None:
@@ -117,6 +117,7 @@ class Warehouse(RuleBasedStateMachine):
 
     def deliver(self, delivered: list[Row], said: dict[str, Any], *, in_place_of: int | None = None) -> int:
         """One batch more; with the first, the warehouse keeps the rules of its settings."""
+        self.verified = False
         self.kept = vars(Rules()) | said | self.kept
         batch_id = len(self.places) + 1
         self.delivered[batch_id] = delivered
@@ -132,12 +133,14 @@ class Warehouse(RuleBasedStateMachine):
 
     def stage_again(self) -> None:
         """The model stages what was staged, each batch in its place."""
+        self.verified = False
         ids = sorted(self.delivered.keys() - self.waiting, key=self.places.__getitem__)
         in_order = {batch_id: self.delivered[batch_id] for batch_id in ids}
         self.staged = model.stage(in_order, self.in_force, self.load_days)
 
     def build(self) -> None:
         """The model builds what is staged."""
+        self.verified = False
         self.built = model.marts(self.staged, self.in_force)
 
     def follow(self) -> None:
@@ -149,8 +152,12 @@ class Warehouse(RuleBasedStateMachine):
         """One of the batches that are there."""
         return sorted(self.delivered)[number % len(self.delivered)]
 
-    @rule(delivered=batches, said=environments, load_day=load_days)
-    def load(self, delivered: list[Row], said: dict[str, Any], load_day: date | None) -> None:
+    @rule(several=st.lists(batches, min_size=1, max_size=4), said=environments, load_day=load_days)
+    def load(self, several: list[list[Row]], said: dict[str, Any], load_day: date | None) -> None:
+        for delivered in several:
+            self.load_one(delivered, said, load_day)
+
+    def load_one(self, delivered: list[Row], said: dict[str, Any], load_day: date | None) -> None:
         path = write(self.directory / "feed.csv", delivered)
         if self.refused(said, minidw.load_raw, path, self.conn, force=True):
             return
@@ -237,9 +244,11 @@ class Warehouse(RuleBasedStateMachine):
         self.kept |= {name: defaults[name] if value is None else value for name, value in change.items()}
         self.follow()
 
+    @precondition(lambda self: not self.verified)
     @rule()
     def verify(self) -> None:
         """Whatever is loaded or staged and waits for the next step, nothing differs from what it follows."""
+        self.verified = True
         assert minidw.verify(self.conn, settings=Settings()).differences == []
 
     @invariant()
