@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import Connection, Engine, LargeBinary, select, text
 
 import minidw
-from minidw import Erasure, ErasureKey, Result, Settings, SettingsError
+from minidw import CustomerLtv, Erasure, ErasureKey, Result, Settings, SettingsError
+from minidw.feed.known import known_names
 from minidw.schema import Base
 
 Feed = Callable[..., Path]
@@ -243,6 +244,25 @@ def test_what_a_feed_says_of_everybody_is_refused(
     minidw.run(path, conn, format=minidw.Format(columns=columns))
     with pytest.raises(SettingsError, match=message):
         minidw.erase("guest", conn)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name == "shopify" else pytest.param(name, marks=pytest.mark.slow) for name in known_names()],
+)
+def test_a_customer_of_an_export_of_a_shop(conn: Connection, name: str) -> None:
+    export = minidw.generate_export(name, orders=30, seed=3)
+    settings = Settings(currency=export.currency)
+    minidw.run(export.path, conn, format=minidw.named_feed(name), settings=settings)
+    most = select(CustomerLtv.customer_id).where(CustomerLtv.customer_id != "guest")
+    customer = conn.scalars(most.order_by(CustomerLtv.order_lines.desc(), CustomerLtv.customer_id)).first()
+    assert customer is not None
+
+    (erased,) = erase(conn, customer).erased
+
+    held = select(CustomerLtv.order_lines).where(CustomerLtv.customer_id == erased.pseudonym)
+    assert erased.rows >= erased.order_lines >= (conn.scalar(held) or 0) > 0
+    assert places(conn, customer) - {"raw.orders_all.order_id"} == set()
 
 
 def test_a_name_made_of_two_columns(conn: Connection, feed: Feed) -> None:
