@@ -288,6 +288,15 @@ def test_what_waits_and_what_was_pruned(conn: Connection, feed: Feed) -> None:
     assert minidw.verify(conn).differences == []
 
 
+def test_what_waited_for_a_build_is_told_as_built(conn: Connection, feed: Feed) -> None:
+    minidw.run(feed("order_id | customer_id | price\n1 | bob | 1\n2 | zoe | x"), conn, settings=LENIENT)
+    minidw.load_raw(feed("order_id | customer_id\n3 | bob"), conn)
+    minidw.build_staging(conn)
+    result = minidw.erase("zoe", conn)
+    assert (result.erased[0].rows, result.erased[0].order_lines) == (1, 0)
+    assert {built.method for built in result.built} == {"incremental"}
+
+
 @pytest.mark.parametrize(
     ("customers", "message"),
     [
