@@ -145,8 +145,10 @@ class Export:
 def exports(feed: str, max_size: int = 8) -> st.SearchStrategy[Export]:
     """Random exports of a feed; those of different feeds bring the same orders."""
     if feed == "contract":
-        rows = st.lists(deliveries.rows, min_size=1, max_size=max_size)
-        return rows.map(lambda found: Export("", deliveries.COLUMNS, tuple(tuple(r.values()) for r in found)))
+        names = deliveries.COLUMNS
+        return deliveries.batches.map(
+            lambda rows: Export("", names, tuple(tuple(row[name] for name in names) for row in rows))
+        )
     values = {
         "Nr": ["1", "2", "3", " 3", "4", ""],
         "When": _TIMES[feed],
