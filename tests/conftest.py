@@ -108,11 +108,10 @@ def database(copies: servers.Copies, engine: Engine) -> Iterator[URL]:
 
 
 @pytest.fixture
-def warehouse(database: URL) -> Iterator[Engine]:
+def warehouse(database: URL, engine: Engine) -> Iterator[Engine]:
     """An engine on a database of the test's own."""
-    engine = minidw.create_engine(Settings(url=database))
-    yield engine
-    engine.dispose()
+    with servers.engine_like(engine, database) as own:
+        yield own
 
 
 @pytest.fixture

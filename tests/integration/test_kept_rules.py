@@ -17,7 +17,7 @@ import minidw
 from minidw import Batch, OrderLine, RuleVersion, Run, Settings, SettingsError
 from minidw.rulebook import RULES
 from tests.support.feeds import write_feed
-from tests.support.servers import Copies, filled
+from tests.support.servers import Copies, engine_like, filled
 from tests.support.terminal import Cli
 
 Feed = Callable[..., Path]
@@ -72,11 +72,10 @@ def future_database(future: Copies) -> Iterator[URL]:
 
 
 @pytest.fixture
-def until_2027(future_database: URL) -> Iterator[Engine]:
+def until_2027(future_database: URL, engine: Engine) -> Iterator[Engine]:
     """Given that warehouse."""
-    engine = minidw.create_engine(Settings(url=future_database))
-    yield engine
-    engine.dispose()
+    with engine_like(engine, future_database) as own:
+        yield own
 
 
 def test_the_first_batch_brings_the_rules_of_its_environment(warehouse: Engine, feed: Feed) -> None:

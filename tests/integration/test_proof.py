@@ -14,7 +14,7 @@ import minidw
 from minidw.errors import BadFileError, SettingsError
 from minidw.settings import Settings
 from tests.support.feeds import write_feed
-from tests.support.servers import Copies, filled
+from tests.support.servers import Copies, engine_like, filled
 
 Feed = Callable[..., Path]
 
@@ -38,12 +38,10 @@ def shops(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture
-def shop(shops: Copies) -> Iterator[Engine]:
+def shop(shops: Copies, engine: Engine) -> Iterator[Engine]:
     """The shop, in a database of the test's own."""
-    with shops.one() as url:
-        engine = minidw.create_engine(Settings(url=url))
-        yield engine
-        engine.dispose()
+    with shops.one() as url, engine_like(engine, url) as own:
+        yield own
 
 
 def execute(engine: Engine, statement: str) -> None:

@@ -17,12 +17,13 @@ import psycopg2
 import sqlalchemy as sa
 from sqlalchemy import URL, Engine
 
-from minidw import Settings, embedded
+from minidw import Settings, create_engine, embedded
 from minidw.testing import THROW_AWAY, reachable_directory, temporary_database, temporary_server
 
 __all__ = [
     "THROW_AWAY",
     "Copies",
+    "engine_like",
     "filled",
     "postgres_16",
     "reachable_directory",
@@ -123,6 +124,18 @@ def filled(server: URL, engine: Engine, name: str, fill: Callable[[Settings], ob
         copies = Copies(server, name)
         yield copies
         copies.close()
+
+
+@contextmanager
+def engine_like(engine: Engine, url: URL) -> Iterator[Engine]:
+    """An engine on another database of the same server, which shares what the first one has compiled.
+
+    Compiling costs more than most tests do, and what is compiled is kept by engine and dialect.
+    """
+    own = create_engine(Settings(url=url))
+    own.dialect, own._compiled_cache = engine.dialect, engine._compiled_cache
+    yield own
+    own.dispose()
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
