@@ -42,6 +42,7 @@ def test_a_result_is_ready_for_json_with_null_for_what_was_not_done() -> None:
         "built": [],
         "checked": [],
         "pruned": None,
+        "erased": [],
         "rules": [],
         "unloaded": [],
         "moved": None,
