@@ -65,9 +65,12 @@ if TYPE_CHECKING:
     from minidw.reports.data import report as report
     from minidw.reports.data import rules as rules
     from minidw.reports.data import status as status
+    from minidw.reports.export import Exported as Exported
+    from minidw.reports.export import export as export
     from minidw.reports.html import write_report as write_report
     from minidw.reports.rejects import Reject as Reject
     from minidw.reports.rejects import rejects as rejects
+    from minidw.reports.show import show as show
     from minidw.schema import Base as Base
     from minidw.schema import Batch as Batch
     from minidw.schema import CheckResult as CheckResult
@@ -137,6 +140,7 @@ MODULES = {
     "Erasure": "schema",
     "ErasureKey": "schema",
     "Example": "steps.examples",
+    "Exported": "reports.export",
     "Fault": "transforms.reasons",
     "Finding": "feed.evidence",
     "Format": "feed",
@@ -185,6 +189,7 @@ MODULES = {
     "downgrade": "database.migrate",
     "erase": "pipeline.steps",
     "generate_export": "generate",
+    "export": "reports.export",
     "generate_orders": "generate",
     "history": "proofs.history",
     "init_project": "project",
@@ -208,6 +213,7 @@ MODULES = {
     "run_own_migrations": "database.own_migrations",
     "set_rules": "pipeline.rules",
     "smallest": "schema.words",
+    "show": "reports.show",
     "status": "reports.data",
     "to_arrow": "extract",
     "total": "schema.words",

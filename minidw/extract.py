@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import IO, TYPE_CHECKING, Any, TypeVar, overload
 
 from sqlalchemy import ColumnElement, Connection, Engine, Select, select
 from sqlalchemy.orm import Session
@@ -124,9 +124,8 @@ def arrow_reader(conn: Connection, statement: Select[*tuple[Any, ...]]) -> "pyar
     except ImportError:
         raise SettingsError("to hand over Arrow, pip install 'minidw[arrow]'") from None
     columns = {column.name: _arrow_type(column.type) for column in statement.selected_columns}
-    with tempfile.NamedTemporaryFile() as spool, closing(conn.connection.cursor()) as cursor:
-        query = cursor.mogrify(*_bound(conn, statement)).decode()
-        cursor.copy_expert(f"COPY ({query}) TO STDOUT (FORMAT csv, ENCODING 'UTF8')", spool)
+    with tempfile.NamedTemporaryFile() as spool:
+        copy_out(conn, statement, spool)
         spool.flush()
         if spool.tell() == 0:
             return pyarrow.RecordBatchReader.from_batches(pyarrow.schema(columns), [])
@@ -144,6 +143,17 @@ def arrow_reader(conn: Connection, statement: Select[*tuple[Any, ...]]) -> "pyar
                 false_values=["f"],
             ),
         )
+
+
+def copy_out(
+    conn: Connection, statement: Select[*tuple[Any, ...]], file: IO[bytes], *, header: bool = False
+) -> int:
+    """Write what a select finds to a file, as CSV in UTF-8; returns the number of rows."""
+    with closing(conn.connection.cursor()) as cursor:
+        query = cursor.mogrify(*_bound(conn, statement)).decode()
+        options = f"FORMAT csv, ENCODING 'UTF8', HEADER {'true' if header else 'false'}"
+        cursor.copy_expert(f"COPY ({query}) TO STDOUT ({options})", file)
+        return int(cursor.rowcount)
 
 
 def _limited(statement: Any, mart: type[Mart], where: ColumnElement[bool] | None) -> Any:

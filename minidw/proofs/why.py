@@ -98,7 +98,7 @@ def why(
             f"{named.__tablename__} has the key {', '.join(keys(named))}: give {len(keys(named))} values"
         )
     shown = {name: printable(str(value)) for name, value in zip(keys(named), values, strict=True)}
-    if not all(_can_be_stored(str(value)) for value in values):
+    if not all(can_be_stored(str(value)) for value in values):
         return Explanation([], mart=named.__tablename__, key=shown)
     typed = behind.key_values(named, values)
     with reading(bind, settings, snapshot=True) as conn:
@@ -132,6 +132,6 @@ def _agree(held: Row | None, due: Row | None) -> bool:
     return all(held[name] == value for name, value in due.items())
 
 
-def _can_be_stored(text: str) -> bool:
+def can_be_stored(text: str) -> bool:
     """Whether PostgreSQL can hold the text: bytes of a command line that are no UTF-8 it cannot, nor NUL."""
     return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in text)

@@ -216,3 +216,9 @@ def print_status(console: Console, tables: Mapping[str, Rows]) -> None:
         print_text(console, f"{counted(waiting['changes_to_build'], 'change')} to build: minidw build")
     for row in tables["in use"]:
         print_text(console, f"in use by {row['by']}; {counted(row['waiting'], 'runner')} waiting")
+
+
+def print_shown(console: Console, rows: Rows, total: int) -> None:
+    """Rows of a mart, and how many there are."""
+    print_rows(console, rows)
+    print_text(console, f"{len(rows):,} of {counted(total, 'row')}")

@@ -119,7 +119,7 @@ def _by_size(mart: type[Mart], changes: int, lines: int) -> tuple[str, str]:
     if not changes:
         return "none", "no changes are waiting"
     limit = FULL_FROM_WITH_EXTREMES if cannot_be_taken_back(mart) else FULL_FROM
-    size = f"{changes:,} changes to {lines:,} order lines"
+    size = f"{changes:,} change{'s' * (changes != 1)} to {lines:,} order line{'s' * (lines != 1)}"
     if changes >= FEW_CHANGES and changes > lines * limit:
         return "full", f"{size}, over {limit} of them"
     return "incremental", size

@@ -34,6 +34,7 @@ WORKS = {
     "migrate": ["migrate"],
     "generate": ["generate", "--rows", "1", "--force"],
     "init": ["init", "PROJECT"],
+    "export": ["export"],
     "erase": ["erase", "zoë", "--yes"],
     "unload": ["unload", "1", "--yes"],
     "run --json": ["run", "NEW", "--json"],
@@ -45,6 +46,7 @@ REPORTS = {
     "preview": ["preview", "NEW"],
     "report": ["report"],
     "status": ["status"],
+    "show": ["show", "customer_ltv"],
     "rules": ["rules"],
     "why": ["why", "customer_ltv", "zoë"],
     "history": ["history", "1"],
@@ -71,7 +73,7 @@ NUMBERS = count(1)
 FEW = ("run --json", "report")
 WITHOUT = ("inspect", "feeds", "help", "version", "generate", "init")
 """Those that work on no warehouse."""
-WRITES_A_FILE = ("generate", "init", "minidw")
+WRITES_A_FILE = ("generate", "init", "export", "minidw")
 
 # What is said on standard error: the beginning of its only line, or nothing.
 Said = tuple[int, str]
