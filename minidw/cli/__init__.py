@@ -21,6 +21,7 @@ from minidw.cli import (
     rejects,
     reports,
     rules,
+    serve,
     steps,
 )
 from minidw.cli.output import Output, described
@@ -49,6 +50,7 @@ COMMANDS = (
     marts.add_show,
     marts.add_export,
     notices.add_listen,
+    serve.add_serve,
     feeds.add_inspect,
     feeds.add_feeds,
     generate.add_generate,

@@ -61,7 +61,7 @@ def write_report(
     settings = settings or Settings.from_env()
     with ThreadPoolExecutor(1) as beside:
         # A second's work of one core, while the server reads.
-        program = beside.submit(_drawing_program())
+        program = beside.submit(drawing_program())
         with reading(bind, settings, snapshot=True) as conn:
             figures = read_figures(conn, rules_in_force(conn, settings).rules)
         page = render(figures, program.result(), datetime.now(UTC))
@@ -74,8 +74,8 @@ def write_report(
     return target
 
 
-def render(figures: Figures, program: str, now: datetime) -> str:
-    """The page as text. ``program`` draws the charts in the browser."""
+def render(figures: Figures, program: str, now: datetime, navigation: str = "") -> str:
+    """The page as text. ``program`` draws the charts in the browser; ``navigation`` leads to other pages."""
     sections = _sections(figures)
     specs = {f"chart-{number}": section.chart for number, section in enumerate(sections) if section.rows}
     body = "\n".join(_section(number, section) for number, section in enumerate(sections))
@@ -84,6 +84,7 @@ def render(figures: Figures, program: str, now: datetime) -> str:
         resources.joinpath("report.html")
         .read_text(encoding="utf-8")
         .replace("{{style}}", resources.joinpath("report.css").read_text(encoding="utf-8"))
+        .replace("{{navigation}}", navigation)
         .replace("{{summary}}", _summary(figures, now))
         .replace("{{cards}}", _cards(figures))
         .replace("{{sections}}", body)
@@ -277,7 +278,7 @@ def _script_json(data: Any) -> str:
     return json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
 
 
-def _drawing_program() -> Callable[[], str]:
+def drawing_program() -> Callable[[], str]:
     """What puts together the JavaScript of Vega, which draws the charts in the browser."""
     try:
         import vl_convert
