@@ -120,6 +120,8 @@ def report(bind: minidw.Bind) -> None:
     assert_type(minidw.status(bind), dict[str, list[dict[str, Any]]])
     assert_type(minidw.rules(bind), list[minidw.RuleInForce])
     assert_type(minidw.write_report("report.html", bind), Path)
+    assert_type(minidw.show("daily_revenue", bind, where=["revenue > 100"]), list[dict[str, Any]])
+    assert_type(minidw.export(bind=bind, to="out", format="parquet"), list[minidw.Exported])
     rejected = assert_type(minidw.rejects("orders.csv", bind, limit=5), list[minidw.Reject])
     assert_type(rejected[0].faults, tuple[minidw.Fault, ...])
 
