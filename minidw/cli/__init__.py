@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from minidw.cli import (
     database,
+    doctor,
     everything,
     feeds,
     files,
@@ -58,6 +59,8 @@ COMMANDS = (
     database.add_migrate,
     database.add_psql,
     database.add_url,
+    doctor.add_doctor,
+    doctor.add_completion,
 )
 """In the order in which ``--help`` lists them."""
 

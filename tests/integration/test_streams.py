@@ -56,6 +56,8 @@ REPORTS = {
     "feeds": ["feeds"],
     "listen": ["listen", "--timeout", "0"],
     "url": ["url"],
+    "doctor": ["doctor"],
+    "completion": ["completion", "bash"],
     "help": ["run", "--help"],
     "version": ["--version"],
     "report --json": ["report", "--json"],
@@ -71,7 +73,7 @@ PASSED_ON = {"psql": ["psql", "-c", "SELECT 'zoë'"]}
 ALL = REPORTS | PASSED_ON | WORKS
 NUMBERS = count(1)
 FEW = ("run --json", "report")
-WITHOUT = ("inspect", "feeds", "help", "version", "generate", "init")
+WITHOUT = ("inspect", "feeds", "completion", "help", "version", "generate", "init")
 """Those that work on no warehouse."""
 WRITES_A_FILE = ("generate", "init", "export", "minidw")
 
