@@ -15,6 +15,7 @@ from tests.support import plain
 
 Row = dict[str, str]
 Key = tuple[str, int]
+UNSEEN = "\u00a0\u202f\u200b"
 STATUSES = {"pending", "shipped", "delivered", "cancelled"}
 
 
@@ -68,6 +69,8 @@ def judge(
     reasons = set()
     if not (texts["order_id"] and texts["customer_id"] and texts["product_id"]):
         reasons.add("MISSING_KEY")
+    if any(unseen in texts[name] for name in ("order_id", "customer_id", "product_id") for unseen in UNSEEN):
+        reasons.add("INVISIBLE_CHARACTER")
     mark = values.get("decimal")
     price, discount = (plain.number(texts.get(name, ""), mark) for name in ("price", "discount"))
     quantity = _quantity(texts["quantity"], mark)
