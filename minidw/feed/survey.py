@@ -18,6 +18,7 @@ from minidw.feed.opening import Opening
 from minidw.feed.salvage import LINE_FAULTS, salvage
 from minidw.feed.scan import Scanner
 from minidw.feed.source import Source, find_files
+from minidw.feed.suspicions import Suspicions
 
 __all__ = ["Format", "SurveyedFile", "find_files", "survey"]
 
@@ -33,6 +34,8 @@ class SurveyedFile:
     header: names as delivered, trimmed
     columns: for each of them the column of ours that it feeds, or None
     malformed: lines set aside because the structure of the file is broken there
+    exponents: whether there may be a number such as 1.23E+15 in it
+    hints: what of it is sound and yet likely not what was meant, in a sentence each
     declared: the format as it was declared; ``format`` is that of the text which COPY will read
     """
 
@@ -48,6 +51,8 @@ class SurveyedFile:
     text_size: int = field(repr=False)  # of the UTF-8 text from the header to the last row, bytes
     text_start: int = field(default=0, repr=False)  # where in the UTF-8 text the header begins
     malformed: int = 0
+    exponents: bool = True
+    hints: tuple[str, ...] = ()
     malformed_spool: BinaryIO | None = field(
         default=None, repr=False
     )  # set: source is a spool of the sound rest
@@ -158,6 +163,7 @@ def _survey(source: Source, format: Format) -> SurveyedFile:
     source.refuse_other_formats(format.encoding)
     reading = _Reading(source.name, format)
     decoder = Decoder(format.encoding)
+    suspicions = Suspicions(format.encoding)
     digest = hashlib.sha256()
     size = 0
     try:
@@ -165,7 +171,9 @@ def _survey(source: Source, format: Format) -> SurveyedFile:
             for chunk in chunks:
                 digest.update(chunk)
                 size += len(chunk)
-                reading.add(decoder.decode(chunk))
+                text = decoder.decode(chunk)
+                suspicions.add(text)
+                reading.add(text)
         reading.finish(decoder.decode(b"", final=True))
     except UndecodableError as error:
         line = reading.stop(error.text)
@@ -182,6 +190,8 @@ def _survey(source: Source, format: Format) -> SurveyedFile:
         source=source,
         text_size=reading.scanner.size,
         text_start=reading.opening.size,
+        exponents=suspicions.exponents,
+        hints=suspicions.hints,
     )
 
 

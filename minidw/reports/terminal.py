@@ -38,6 +38,8 @@ def print_result(console: Console, result: Result) -> None:
             print_text(console, f"  {lines} set aside in raw.lines_malformed")
         if not result.loaded.rows_read:
             print_text(console, "  warning: the file has a header and no rows")
+        for hint in result.loaded.hints:
+            print_text(console, f"  warning: {hint}")
     for unloaded in result.unloaded:
         _print_unloaded(console, unloaded)
     for erased in result.erased:
@@ -92,7 +94,8 @@ def print_sum(console: Console, results: Sequence[Result], files: int) -> None:
     if reasons:
         counts = ", ".join(f"{reason} {rows:,}" for reason, rows in reasons.most_common())
         print_text(console, f"rejected for: {counts}; minidw rejects lists the rows")
-    notes = [f"{one.file}: {hint}" for one in staged for hint in one.hints]
+    notes = [f"{one.file}: {hint}" for one in loaded for hint in one.hints]
+    notes += [f"{one.file}: {hint}" for one in staged for hint in one.hints]
     for note in notes[:LONGEST_LIST]:
         print_text(console, f"note: {note}")
     if len(notes) > LONGEST_LIST:

@@ -36,7 +36,7 @@ from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
 from minidw.schema.vocabulary import RAW_COLUMNS
 from minidw.transforms.constructs import Query, insert_from, next_id
-from minidw.transforms.translate import is_return, order_of
+from minidw.transforms.translate import is_return, order_of, rounded_ids
 
 COPY_CHUNK = 256 * 1024
 FIRST_RETURN = 1_000_000  # line numbers of returns come after it, where minidw numbers the lines
@@ -53,6 +53,7 @@ class Loaded:
     malformed: broken lines that were set aside
     skipped: whether the same bytes were there already, so that nothing was loaded
     otherwise: what the batch that is there declares otherwise than was asked for now
+    hints: what is likely not what was meant, one line each
 
     Example:
         >>> loaded = minidw.run("orders.csv").loaded
@@ -66,6 +67,7 @@ class Loaded:
     malformed: int = 0
     skipped: bool = False
     otherwise: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
 
 
 def load(
@@ -128,7 +130,19 @@ def load(
     conn.execute(restart_numbering())
     if file.malformed:
         _copy_malformed(conn, file, batch_id)
-    return Loaded(batch_id, file.name, copied + file.malformed, file.malformed)
+    hints = (*file.hints, *_rounded_ids(conn, batch_id, declared.translation if file.exponents else None))
+    return Loaded(batch_id, file.name, copied + file.malformed, file.malformed, hints=hints)
+
+
+def _rounded_ids(conn: Connection, batch_id: int, feed: Translation | None) -> list[str]:
+    """What to say of ids that a spreadsheet has rounded: two of them may have become one."""
+    found = conn.execute(rounded_ids(batch_id, feed)).all() if feed is not None else []
+    return [
+        f"{name} is {value!r} or the like in {rows} of the rows: a spreadsheet rounds long numbers, so that"
+        " two become one; export it with that column as text"
+        for name, rows, value in found
+        if rows
+    ]
 
 
 def restart_numbering() -> Query:

@@ -7,7 +7,19 @@ digit stays what it is: it may be a header, or a word for which there is a reaso
 from itertools import product
 from typing import Any
 
-from sqlalchemy import ColumnElement, FromClause, Text, and_, case, func, literal, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Text,
+    and_,
+    case,
+    func,
+    literal,
+    not_,
+    or_,
+    select,
+    union_all,
+)
 
 from minidw.feed.column import Column
 from minidw.feed.format import Translation
@@ -27,6 +39,7 @@ from minidw.transforms.constructs import (
 
 DIGITS = "0123456789"
 NUMBERS = ("price", "quantity", "discount")
+IDENTIFIERS = ("order_id", "customer_id", "product_id")
 _SIGNS = "$€£¥"
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _BLANKS = " \u00a0\u202f"
@@ -59,6 +72,20 @@ def is_return(delivered: Delivered, translation: Translation) -> ColumnElement[b
     columns = as_delivered(delivered, translation)
     texts = (func.coalesce(columns[name], "", type_=Text) for name in ("price", "quantity"))
     return or_(*(without(text, "-(") != text for text in texts))
+
+
+def rounded_ids(batch_id: int, translation: Translation) -> Query:
+    """The identifiers of a batch that read as ``1.23E+15``: of each column how many, and one of them."""
+    columns = as_delivered(OrderDelivered, translation)
+
+    def of(name: str) -> Query:
+        text = trimmed(columns[name])
+        shape = func.translate(text, "0123456789,e", "9999999999.E", type_=Text)
+        is_rounded = and_(shape.like("9%E+99%"), without(shape, ".9") == "E+")
+        rows = select(literal(name).label("name"), func.count().label("rows"), func.min(text).label("value"))
+        return rows.where(OrderDelivered.batch_id == batch_id, is_rounded)
+
+    return select(union_all(*map(of, IDENTIFIERS)).subquery("rounded"))
 
 
 def contracted(rows: FromClause, translation: Translation) -> Query:

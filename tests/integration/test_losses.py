@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 import minidw
 from minidw import BadFileError, Checked, Result, Settings
+from tests.support.feeds import write_feed
 
 Feed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=Decimal(1))
@@ -273,3 +274,35 @@ def test_a_pruned_version_comes_back_with_its_file(corrected: Connection, feed: 
     first = feed("order_id | order_timestamp\n1 | 2025-01-01\n2 | 2025-01-01\n3 | 2025-01-01")
     minidw.run(first, corrected, force=True)
     assert revenue(corrected) == 30
+
+
+@pytest.mark.parametrize("rounded", ["1.23E+15", "1,23E+15", "1.23457e+12", " 4E+12"])
+def test_ids_that_a_spreadsheet_rounded_are_told(
+    conn: Connection, feed: Callable[..., Path], rounded: str
+) -> None:
+    path = feed("order_id | product_id\n1 | p1\n2 | p2E+x")
+    assert minidw.run(path, conn).loaded.hints == ()
+    path.write_text(path.read_text().replace("p1", f'"{rounded}"').replace("\n2,", f'\n"{rounded}",'))
+    hints = minidw.run(path, conn).loaded.hints
+    assert [hint.split(" is ")[0] for hint in hints] == ["order_id", "product_id"]
+    assert f"order_id is {rounded.strip()!r} or the like in 1 of the rows: a spreadsheet rounds" in hints[0]
+
+
+def test_ids_of_a_feed_that_are_made_of_other_columns_are_told_too(conn: Connection, tmp_path: Path) -> None:
+    path = write_feed(tmp_path / "a.csv", "order_id | order_ref\n1 | 1.5E+20\n2 | -")
+    by = minidw.Format(columns={"order_id": ["order_ref", "order_id"]})
+    (hint,) = minidw.run(path, conn, format=by).loaded.hints
+    assert "order_id is '1.5E+20'" in hint
+
+
+def test_control_characters_of_latin_1_lead_to_cp1252(conn: Connection, tmp_path: Path) -> None:
+    path = write_feed(tmp_path / "a.csv", "order_id | category\n1 | Caf\u00e9")
+    path.write_bytes(path.read_text().encode("latin-1"))
+    latin = minidw.Format(encoding="latin-1")
+    assert minidw.run(path, conn, format=latin).loaded.hints == ()
+    path.write_bytes(path.read_bytes().replace(b"Caf", b"\x84Caf"))
+    (hint,) = minidw.run(path, conn, format=latin).loaded.hints
+    assert hint == (
+        'it has control characters in latin-1; encoding = "cp1252" (--encoding cp1252) reads the first as'
+        " '\u201e'"
+    )
