@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 from minidw.proofs.why import Explanation
 from minidw.reports.html import shown
 from minidw.reports.rejects import Reject
+from minidw.reports.values import counted
 from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts
 from minidw.transforms.values import keys
@@ -49,8 +50,8 @@ def explanation(found: Explanation) -> str:
     parts = [
         f"<p>{agrees}</p>",
         f"<h2>The row</h2>{_table('the row', [found.row])}",
-        f"<h2>What {found.order_lines:,} order lines add up to</h2>"
-        f"{_table('what they add up to', [found.sums] if found.sums else [])}",
+        f"<h2>The sum of {counted(found.order_lines, 'order line')}</h2>"
+        f"{_table('the sum', [found.sums] if found.sums else [])}",
     ]
     if found.left_out:
         parts.append(f"<h2>Left out</h2>{_table('left out', found.left_out)}")
@@ -68,7 +69,7 @@ def rejects(found: Sequence[Reject], number: int, *, more: bool) -> str:
             "row": one.row if one.row is not None else f"line {one.line}",
             "reasons": ", ".join(one.reasons),
             "what": "; ".join(
-                f"{fault.column or 'line'} {fault.value!r}: {fault.allowed}" for fault in one.faults
+                f"{fault.column or 'line'} {fault.value or 'blank'}: {fault.allowed}" for fault in one.faults
             ),
             "delivered": one.text or ", ".join(f"{name}={value}" for name, value in one.delivered.items()),
         }

@@ -137,7 +137,7 @@ def test_what_was_set_aside_is_shown_with_what_is_wrong(
     page = browser.get("/rejects").text
     (row,) = cells(page)
     assert row[:4] == ["1", "feed_001.csv", "1", "BAD_NUMBER"]
-    assert "price '9,50'" in row[4]
+    assert "price 9,50: " in row[4]
     assert HOSTILE in row[5]
     assert "<script>" not in page
 

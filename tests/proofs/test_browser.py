@@ -1,7 +1,6 @@
 """The page in a browser: it draws every chart, asks nobody for anything, and is there for everybody."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.browser
 
-# The page must ask nobody; the browser itself must not either.
-QUIET = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 CHARTS = 11
 # Read before the tests take minidw's own variables away.
 PICTURES = os.environ.get("MINIDW_TEST_PICTURES")
@@ -39,19 +36,6 @@ def report(server: URL, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path,
         path = minidw.write_report(directory / "report.html", engine)
         with engine.connect() as conn:
             return path, conn.execute(select(func.sum(DailyRevenue.revenue))).scalar_one()
-
-
-@pytest.fixture(scope="module")
-def browser() -> "Iterator[Browser]":
-    """Debian's Chromium, or another in its place."""
-    from playwright.sync_api import sync_playwright
-
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert program, "these tests need Chromium: apt-get install chromium"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=QUIET)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(params=[(390, "light"), (390, "dark"), (1280, "light"), (1280, "dark")], ids=str)

@@ -9,6 +9,7 @@ import json
 import lzma
 import ssl
 import threading
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -126,6 +127,20 @@ def test_any_text_comes_through(rows: list[dict[str, str]]) -> None:
 
 def test_a_row_may_lack_what_the_first_has() -> None:
     assert read(survey([DEFAULTS | {"note": "x"}, {"order_id": "2"}])).endswith(b"\r\n2,,,,,,,,")
+
+
+@pytest.mark.slow
+def test_a_stream_of_any_length_takes_the_same_memory() -> None:
+    def peak(rows: int) -> int:
+        tracemalloc.start()
+        file = survey({**DEFAULTS, "order_id": str(number)} for number in range(rows))
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert file.rows == rows
+        return used
+
+    peak(1)  # what is imported or compiled at first use
+    assert peak(30_000) < peak(3_000) * 1.5
 
 
 @pytest.mark.parametrize(
