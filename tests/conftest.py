@@ -17,6 +17,7 @@ from tests.support import servers
 
 # How long an example takes says more of the machine than of the code.
 hypothesis.settings.register_profile("minidw", deadline=None)
+hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("minidw")
 
 

@@ -96,7 +96,7 @@ def test_what_is_no_pair_of_batches(three: Connection, first: int, last: int, me
 
 
 def test_any_two_states_of_random_deliveries(engine: Engine, tmp_path: Path) -> None:
-    @settings(max_examples=8, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=4, database=None, suppress_health_check=list(HealthCheck))
     @given(st.lists(batches, min_size=2, max_size=4))
     def compare(delivered: list[Any]) -> None:
         with engine.connect() as conn, conn.begin() as transaction:

@@ -99,7 +99,7 @@ def test_a_changed_rule_judges_what_raw_still_has(warehouse: Engine, feed: Feed)
     assert minidw.build_staging(warehouse).replayed is None
 
 
-@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     before=st.lists(batches, min_size=1, max_size=3),
     after=st.lists(batches, max_size=2),

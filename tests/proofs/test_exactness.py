@@ -286,7 +286,7 @@ def explore(engine: Engine, directory: Path, batches: int, feeds: tuple[str, ...
     machine = type("WarehouseUnderTest", (Warehouse,), given)
     some_steps = settings(
         max_examples=max(batches // 20, 3),
-        stateful_step_count=25,
+        stateful_step_count=25 if batches > 20 else 12,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         database=None,

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from minidw.errors import BadFileError, SettingsError
@@ -497,7 +497,6 @@ def parsed(text: bytes, delimiter: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text.decode(), newline=""), delimiter=delimiter, strict=True))
 
 
-@settings(max_examples=200)
 @given(tables())
 def test_every_table_survives(scratch: Path, table: tuple[str, bytes, list[list[str]]]) -> None:
     delimiter, content, rows = table
@@ -532,7 +531,6 @@ def outcomes(path: Path, format: Format, sizes: tuple[int, ...]) -> Iterator[Sur
                 yield str(error)
 
 
-@settings(max_examples=400)
 @example((",", b'"\n' + b'","'.join(name.encode() for name in REQUIRED_COLUMNS) + b'"'), 1, 10**6)
 @given(mutations(), st.integers(1, 64), st.sampled_from([100, 10**6]))
 def test_a_damaged_file_is_refused_or_read_alike_in_chunks_of_any_size(

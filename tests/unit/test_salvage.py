@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import Connection, text
 
@@ -212,7 +212,6 @@ def physical_lines(content: bytes) -> list[bytes]:
     return re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", content)
 
 
-@settings(max_examples=150)
 @given(
     st.lists(
         SOUND.map(record) | st.lists(st.sampled_from(b"x,.\xe9\0 \\"), max_size=6).map(bytes), max_size=9
@@ -233,7 +232,6 @@ def test_every_sound_row_between_broken_lines_is_kept(
     assert feed.malformed == lines - 1 - sum(len(physical_lines(part + line_end)) for part in sound)
 
 
-@settings(max_examples=300)
 @given(SOUP, st.sampled_from([b"\n", b"\r\n", b"\r"]), st.integers(1, 50))
 def test_a_record_is_kept_exactly_where_the_scanner_finds_one(
     scratch: Path, soup: bytes, line_end: bytes, chunk: int
