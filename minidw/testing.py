@@ -46,11 +46,11 @@ def write_feed(path: Path, rows: str | Sequence[Mapping[str, str]]) -> Path:
 
     Example:
         >>> path = write_feed(Path("two.csv"), '''
-        ... order_id | price
-        ... 1        | 9.50
-        ... 2        | -
+        ... order_id | price | category
+        ... 7        | 9.50  | toys
+        ... 8        | 20    | -
         ... ''')
-        >>> minidw.preview(path).result.loaded.rows_read
+        >>> minidw.preview(path).result.staged[0].inserted
         2
     """
     if isinstance(rows, str):
@@ -90,9 +90,9 @@ def minidw_batches(*, at_least: int = 1, at_most: int = 8) -> "SearchStrategy[li
 
     Example:
         >>> from hypothesis import find
-        >>> [row] = find(minidw_batches(), lambda batch: batch[0]["status"] == "paid")
-        >>> row["order_id"]
-        '1'
+        >>> batch = find(minidw_batches(at_least=2), lambda batch: True)
+        >>> len(batch), batch[0]["order_id"]
+        (2, '1')
     """
     from hypothesis import strategies as st
 

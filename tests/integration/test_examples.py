@@ -16,6 +16,7 @@ from sqlalchemy import URL, Engine, select
 from sqlalchemy.orm import Mapped, Session
 
 import minidw
+from minidw import testing
 from tests.support import own_marts
 from tests.support.feeds import write_feed
 from tests.support.servers import Copies, filled
@@ -44,8 +45,9 @@ IMPORTED = {
     "Path": Path,
     "Session": Session,
     "select": select,
-}
-PUBLIC = {name: getattr(minidw, name) for name in minidw.MODULES}
+} | {name: getattr(testing, name) for name in testing.__all__}
+TESTING = {name: getattr(testing, name) for name in testing.__all__}
+PUBLIC = {name: getattr(minidw, name) for name in minidw.MODULES} | TESTING
 METHODS = {
     f"{name}.{method}": getattr(thing, method)
     for name, thing in PUBLIC.items()
