@@ -14,7 +14,7 @@ from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.steps.load import empty_landing
 from minidw.steps.replay import translated_batches
-from minidw.transforms import erase, staging, traces
+from minidw.transforms import erase, erasures, staging, traces
 from minidw.transforms.constructs import analyze
 from minidw.transforms.replay import has_rows
 from minidw.transforms.traces import Trace
@@ -71,14 +71,14 @@ def erase_customers(conn: Connection, customers: Sequence[str]) -> list[Erased]:
     feeds = translated_batches(conn, list(conn.scalars(select(Batch.batch_id).where(has_rows))))
     _refuse_declared_customers(conn, names.keys())
     if not conn.scalar(select(exists().select_from(ErasureKey))):
-        conn.execute(erase.keep_key(token_bytes(64)))
+        conn.execute(erasures.keep_key(token_bytes(64)))
     conn.execute(erase.name_customers(names))
     rows = _erase_delivered(conn, feeds)
     lines = _erase_staged(conn)
     mentions = _erase_mentions(conn, [Trace(*pair) for pair in names.items()], feeds)
     erased = [Erased(name, lines.get(name, 0), rows.get(name, 0), mentions[name]) for name in names.values()]
     _refuse_unknown(conn, erased)
-    conn.execute(erase.remember())
+    conn.execute(erasures.remember())
     conn.execute(staging.drop_temporary(erase.erased, erase.erased_rows, traces.mentions))
     empty_landing(conn)
     return erased
@@ -116,7 +116,7 @@ def _erase_mentions(conn: Connection, found: Sequence[Trace], feeds: erase.Feeds
 
 def _refuse_unknown(conn: Connection, erased: Sequence[Erased]) -> None:
     """Raise SettingsError where nothing names a customer; without the name: the ledger keeps the error."""
-    before: dict[str, datetime] = dict(conn.execute(erase.erased_before()).all())
+    before: dict[str, datetime] = dict(conn.execute(erasures.erased_before()).all())
     for number, one in enumerate(erased, start=1):
         if one.order_lines or one.rows or one.mentions:
             continue

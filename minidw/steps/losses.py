@@ -11,7 +11,7 @@ from minidw.schema.ledger import Batch
 from minidw.steps.check import SAMPLES, Checked, outcome_of
 from minidw.transforms import losses
 from minidw.transforms.constructs import Query
-from minidw.transforms.erase import delivered_again
+from minidw.transforms.erasures import delivered_again
 from minidw.transforms.parse import Scope
 
 

@@ -8,10 +8,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import sqlalchemy
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    Insert,
     Integer,
     Text,
     Update,
@@ -26,10 +26,8 @@ from sqlalchemy import (
     update,
     values,
 )
-from sqlalchemy.dialects.postgresql import Insert, insert
 
 from minidw.feed.format import AS_CONTRACTED, Translation
-from minidw.schema.erasure import Erasure, ErasureKey
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderChange, OrderLine
 from minidw.schema.vocabulary import STAGED_COLUMNS
@@ -43,7 +41,7 @@ from minidw.transforms.constructs import (
     without,
 )
 from minidw.transforms.judge import INVISIBLE, LONGEST_KEY
-from minidw.transforms.staging import ORIGIN, incoming, this_stage
+from minidw.transforms.staging import ORIGIN, this_stage
 from minidw.transforms.traces import extra_with, name_of_customer, names_used
 from minidw.transforms.translate import as_delivered, filled_down
 
@@ -142,12 +140,12 @@ def in_place_of(delivered: ColumnElement[str], pseudonym: ColumnElement[str]) ->
     return case((without(text, INVISIBLE) == text, fitting), else_=fitting + INVISIBLE[-1])
 
 
-def queue_lines() -> list[sqlalchemy.Insert]:
+def queue_lines() -> list[Insert]:
     """The staged lines of the customers as changes: -1 under the old name, +1 under the new."""
     same_customer = OrderLine.customer_id == erased.c.customer_id
     columns = {name: getattr(OrderLine, name) for name in STAGED_COLUMNS}
 
-    def change(sign: int, **otherwise: Any) -> sqlalchemy.Insert:
+    def change(sign: int, **otherwise: Any) -> Insert:
         given = (value.label(name) for name, value in (columns | otherwise).items())
         lines = select(this_stage.label("stage"), *given, literal(sign).label("change"))
         return insert_from(OrderChange, lines.join_from(OrderLine, erased, same_customer))
@@ -159,49 +157,3 @@ def rename_lines() -> Update:
     """The pseudonym in the staged lines of the customers."""
     same_customer = OrderLine.customer_id == erased.c.customer_id
     return update(OrderLine).where(same_customer).values(customer_id=erased.c.pseudonym)
-
-
-def keep_key(key: bytes) -> Insert:
-    """A key of 64 bytes, the block of SHA-256, in the two forms that HMAC takes it."""
-    inner, outer = (bytes(byte ^ pad for byte in key) for pad in (0x36, 0x5C))
-    return insert(ErasureKey).values(key_id=1, inner_key=inner, outer_key=outer)
-
-
-def customer_hash(customer: ColumnElement[str]) -> ColumnElement[str]:
-    """HMAC-SHA-256 of a customer id, by the server: the key does not leave it."""
-
-    def hashed(key: Any, message: ColumnElement[Any]) -> ColumnElement[Any]:
-        return func.sha256(select(key).scalar_subquery().op("||")(message))
-
-    inner = hashed(ErasureKey.inner_key, func.convert_to(customer, "UTF8"))
-    return func.encode(hashed(ErasureKey.outer_key, inner), "hex", type_=Text)
-
-
-def remember() -> Insert:
-    """That the customers were erased, and not who they are."""
-    hashes = select(customer_hash(erased.c.customer_id).label("customer_hash"))
-    remembered = insert(Erasure).from_select(["customer_hash"], hashes)
-    return remembered.on_conflict_do_update(
-        index_elements=[Erasure.customer_hash], set_={"erased_at": func.now()}
-    )
-
-
-def erased_before() -> Query:
-    """When each of the customers was erased before."""
-    same = Erasure.customer_hash == customer_hash(erased.c.customer_id)
-    return select(erased.c.pseudonym, Erasure.erased_at).join_from(erased, Erasure, same)
-
-
-def delivered_again(batch_id: int) -> Query:
-    """Customers that a batch names although they were erased."""
-    customer = bare(incoming.c.customer_id).label("customer_id")
-    people = (
-        select(incoming.c.batch_id, customer, func.count().label("rows"))
-        .where(incoming.c.batch_id == batch_id)
-        .group_by(incoming.c.batch_id, customer)
-        .subquery("people")
-    )
-    same = Erasure.customer_hash == customer_hash(people.c.customer_id)
-    return (
-        select(*people.c, Erasure.erased_at).join_from(people, Erasure, same).order_by(people.c.customer_id)
-    )
