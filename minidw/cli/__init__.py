@@ -118,7 +118,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         output.as_json = arguments.json
         if arguments.warehouse:
             announce(output)
-        code: int = arguments.call(arguments, output)
+        with output.watched():
+            code: int = arguments.call(arguments, output)
     except UsageError as mistake:
         code, error = mistake.exit_code, described(mistake)
         output.err.write(f"{mistake.usage}{printable(str(mistake))}\n")

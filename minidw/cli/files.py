@@ -143,15 +143,14 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
         with bound(None, settings, create=True, wait=not arguments.no_wait) as engine:
             for source, surveyed in zip(sources, files, strict=True):
                 file = surveyed or survey(source, format)
-                with output.progress(file) as progress:
-                    result = call(
-                        file,
-                        engine,
-                        force=arguments.force,
-                        wait=not arguments.no_wait,
-                        progress=progress,
-                        settings=settings,
-                    )
+                result = call(
+                    file,
+                    engine,
+                    force=arguments.force,
+                    wait=not arguments.no_wait,
+                    progress=output.reading(file),
+                    settings=settings,
+                )
                 results.append(result)
                 output.add(result, terminal.print_line if many else terminal.print_result)
     finally:

@@ -1,6 +1,7 @@
 """What one invocation prints: text for people, or one JSON document for programs."""
 
 import json
+import logging
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ from minidw.errors import BadFileError, MinidwError, SettingsError, printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from minidw.cli.progress import Steps
     from minidw.feed import SurveyedFile
 
 
@@ -42,6 +44,7 @@ class Output:
         self.as_json = as_json
         self.document: dict[str, Any] = {}
         self.in_lines = False
+        self.steps: Steps | None = None
 
     @cached_property
     def console(self) -> "Console":
@@ -63,11 +66,13 @@ class Output:
         if self.as_json:
             self.document |= found
         else:
+            self.quiet()
             draw(self.console)
 
     def say(self, text: str) -> None:
         """A line for people."""
         if not self.as_json:
+            self.quiet()
             self.out.write(f"{printable(text)}\n")
             self.out.flush()
 
@@ -78,6 +83,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """A line on standard error."""
+        self.quiet()
         self.err.write(f"minidw: {printable(text)}\n")
         self.err.flush()
 
@@ -99,32 +105,41 @@ class Output:
         return UNLIMITED
 
     @contextmanager
-    def progress(self, file: "SurveyedFile") -> Iterator[Callable[[int], None] | None]:
-        """A bar on standard error for a file that takes more than a moment, where a person is watching."""
-        if not self.err.isatty() or file.size < LARGE_FILE:
-            yield None
-            return
-        from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._beside(), transient=True) as bar:
-            task = bar.add_task(f"loading {file.name}", total=file.size)
-            yield lambda read: bar.advance(task, read)
-
-    @contextmanager
-    def parts(self, task: str) -> Iterator[Callable[[str, int, int], None] | None]:
-        """Which part of a task is being done, on standard error, where a person is watching."""
+    def watched(self) -> Iterator[None]:
+        """Show what the steps log, where a person is watching."""
         if not self.err.isatty():
-            yield None
+            yield
             return
-        with self._beside().status(task) as line:
-            yield lambda part, done, parts: line.update(f"{task}: {part} ({done + 1} of {parts})")
+        from minidw.cli.progress import Steps
 
-    def _beside(self) -> "Console":
-        """Where what is under way is shown, beside what is found."""
-        from rich.console import Console
+        log, self.steps = logging.getLogger("minidw"), Steps(self.err)
+        before = log.level
+        log.setLevel(logging.INFO)
+        log.addHandler(self.steps)
+        try:
+            yield
+        finally:
+            log.removeHandler(self.steps)
+            log.setLevel(before)
+            self.steps.stop()
 
-        return Console(file=self.err, force_terminal=True, markup=False, emoji=False)  # type: ignore[arg-type]
+    def reading(self, feed: "SurveyedFile") -> Callable[[int], None] | None:
+        """How much of a file is read, where a person is watching and it takes more than a moment."""
+        if self.steps is None or feed.size < LARGE_FILE:
+            return None
+        return self.steps.reading(f"load {feed.name}", feed.size)
+
+    def parts(self, task: str) -> Callable[[str, int, int], None] | None:
+        """Which part of a task is being done, where a person is watching."""
+        steps = self.steps
+        if steps is None:
+            return None
+        return lambda part, done, parts: steps.update(f"{task}: {part}", done, parts)
+
+    def quiet(self) -> None:
+        """Take away what is under way, before something is said."""
+        if self.steps is not None:
+            self.steps.stop()
 
 
 def confirm(output: Output, consequence: str) -> None:
@@ -135,6 +150,7 @@ def confirm(output: Output, consequence: str) -> None:
     if not (Stream(sys.stdin).isatty() and output.err.isatty()):
         raise SettingsError(f"{consequence}; nothing was done: add --yes to do it")
     reply = ""
+    output.quiet()
     try:
         output.err.write(f"minidw: {printable(consequence)}. Go on? Type yes: ")
         output.err.flush()

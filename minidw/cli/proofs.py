@@ -79,8 +79,7 @@ def verify(arguments: argparse.Namespace, output: Output) -> int:
     import minidw
     from minidw.reports import answers
 
-    with output.parts("verify") as progress:
-        verified = minidw.verify(sample=arguments.sample, progress=progress)
+    verified = minidw.verify(sample=arguments.sample, progress=output.parts("verify"))
     output.show(verified.as_dict(), lambda console: answers.print_verified(console, verified))
     return 1 if verified.differences else 0
 

@@ -3,6 +3,7 @@
 Customers and products come from Faker and are the same every day; the rows come from the seed and the day.
 """
 
+import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -13,6 +14,8 @@ from pathlib import Path
 from random import Random
 
 from minidw.errors import SettingsError, printable
+
+log = logging.getLogger(__name__)
 
 FEED_DIRECTORY = Path("data/raw")
 HEADER = "order_id,order_timestamp,customer_id,product_id,category,price,quantity,status"
@@ -184,6 +187,7 @@ def _blocks(
     endings = [f"{quantity},{status}\n" for quantity, status in product(QUANTITY_WEIGHTS, STATUS_WEIGHTS)]
     weights = list(accumulate(a * b for a, b in product(QUANTITY_WEIGHTS.values(), STATUS_WEIGHTS.values())))
     for start in range(0, rows, _BLOCK):
+        log.info("generate: %s of %s rows", f"{start:,}", f"{rows:,}")
         numbers = range(start + 1, min(start + _BLOCK, rows) + 1)
         size = len(numbers)
         columns = zip(

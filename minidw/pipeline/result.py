@@ -1,5 +1,6 @@
 """What a call did, step by step."""
 
+import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,8 @@ from minidw.steps.replay import Replayed
 from minidw.steps.rules import Moved, RuleChange
 from minidw.steps.stage import Staged
 from minidw.steps.unload import Unloaded
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -79,7 +82,8 @@ class Result:
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
-        """Time a step."""
+        """Time a step, and say in the log that it begins."""
+        log.info(name)
         start = time.perf_counter()
         yield
         self.seconds[name] = round(time.perf_counter() - start, 3)

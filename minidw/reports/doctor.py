@@ -33,6 +33,7 @@ EXTRAS = {
     "arrow": ("pyarrow", "data frames, and export to Parquet"),
     "xlsx": ("xlsxwriter", "export to workbooks"),
     "s3": ("boto3", "files in S3"),
+    "serve": ("uvicorn", "minidw serve"),
     "completion": ("shtab", "completion in the shell"),
 }
 GIGABYTE = 2**30

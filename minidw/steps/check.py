@@ -4,6 +4,7 @@ A run checks what it brought and what that leads to; ``minidw check`` reads all 
 marts are held against the control totals of staging, so that a run need not add up the history.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
@@ -45,6 +46,8 @@ from minidw.transforms.judge import out_of_range_date
 from minidw.transforms.replay import has_rows
 from minidw.transforms.staging import totals_of_lines
 from minidw.transforms.values import is_derived, measures, value_of
+
+log = logging.getLogger(__name__)
 
 SAMPLES = 5
 
@@ -114,6 +117,7 @@ def execute_checks(conn: Connection, settings: Settings, batch_ids: list[int] | 
     parameters = settings.rules | {"batch_ids": batch_ids or []}
     results = []
     for check in checks(all_batches=batch_ids is None):
+        log.info("check %s", check.name)
         try:
             results.append(outcome_of(conn, check, parameters))
         except DBAPIError as error:

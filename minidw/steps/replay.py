@@ -1,5 +1,6 @@
 """Staged batches judged again: because the rules changed, or because it was asked for."""
 
+import logging
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from minidw.transforms import replay, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.judge import batches_by_feed, rules_fingerprint
 from minidw.transforms.parse import Scope
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ def need_currency(rules: Mapping[str, Any], translation: Translation) -> None:
 
 def _replay(conn: Connection, settings: Settings, reason: str, warned: list[Checked]) -> Replayed:
     """Judge every staged batch again; what staging then holds differently becomes changes."""
+    log.info("judge every batch again: %s", reason)
     judge_again(conn, settings.rules)
     conn.execute(replay.delete_rejected())
     rejected = conn.execute(staging.insert_rejected()).rowcount

@@ -1,5 +1,6 @@
 """raw → staging: every batch that is not staged yet, in the order of deliveries."""
 
+import logging
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 
@@ -24,6 +25,8 @@ from minidw.steps.replay import Replayed, need_currency, replay_if_due
 from minidw.transforms import rejects, replay, staging
 from minidw.transforms.judge import rules_fingerprint
 from minidw.transforms.parse import Scope
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ def _scope(batch: RowMapping, just_loaded: int | None) -> Scope:
 def _stage_batch(
     conn: Connection, settings: Settings, batch: RowMapping, scope: Scope, warned: list[Checked]
 ) -> Staged:
+    log.info("stage batch %s: %s rows", batch["batch_id"], f"{batch['rows_read']:,}")
     translation = from_dict(batch["feed"]).translation
     need_currency(settings.rules, translation)
     parameters = {"batch_id": batch["batch_id"], **settings.rules}
