@@ -22,6 +22,8 @@ RETURNED = "returned"
 """What staging calls a line that takes back: no delivery says it, its minus does."""
 NO_FAULTS = ("OTHER_CURRENCY", "NO_AMOUNT")
 """Reasons to set a row aside that was understood: it does not count towards MAX_REJECT_RATIO."""
+CURRENCY_SIGNS = {"€": ("EUR",), "£": ("GBP", "EGP", "GIP", "FKP", "SHP", "SYP", "LBP"), "¥": ("JPY", "CNY")}
+"""The currencies that a sign stands for; $ stands for many others."""
 SEGMENTS = ("VIP", "High", "Medium", "Low")
 
 

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from minidw.feed.format import AS_CONTRACTED, Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered
-from minidw.schema.vocabulary import RETURNED, STAGED_COLUMNS, STATUSES
+from minidw.schema.vocabulary import CURRENCY_SIGNS, RETURNED, STAGED_COLUMNS, STATUSES
 from minidw.schema.words import rule
 from minidw.transforms.constructs import Query, ascii_lower, codes_where, digest, trimmed, without
 from minidw.transforms.parse import Scope, has_decimal_shape, has_integer_shape, parsed, unsigned
@@ -281,8 +281,23 @@ def unknown_status(row: Subquery, _: Amount) -> Condition:
 
 
 def other_currency(row: Subquery, _: Amount) -> Condition:
-    """A currency that is not that of the warehouse, CURRENCY, or none."""
-    return ascii_lower(row.c.currency) != ascii_lower(rule("currency", Text))
+    """A currency that is not that of the warehouse, CURRENCY, or none; a price that names another one.
+
+    A sign stands for those that have it: what $ is, is not known, but it is none that has a sign of its own.
+    """
+    ours = rule("currency", Text)
+    found: list[Condition] = []
+    if "currency" in row.c:
+        found.append(ascii_lower(row.c.currency) != ascii_lower(ours))
+    if "price_currency" in row.c:
+        said = row.c.price_currency
+        signed = [
+            *(and_(said == sign, ours.not_in(codes)) for sign, codes in CURRENCY_SIGNS.items()),
+            and_(said == "$", ours.in_([code for codes in CURRENCY_SIGNS.values() for code in codes])),
+            and_(said.not_in(["", "$", *CURRENCY_SIGNS]), said != ours),
+        ]
+        found.append(and_(row.c.price.is_not(None), func.coalesce(or_(*signed), False)))
+    return or_(*found)
 
 
 def no_amount(row: Subquery) -> Condition:
@@ -316,7 +331,7 @@ def _reasons(translation: Translation) -> dict[str, Callable[[Subquery, Amount],
         "OUT_OF_RANGE_DATE": day_out_of_range,
         "UNKNOWN_STATUS": unknown_status,
     }
-    if "currency" in dict(translation.columns):
+    if "currency" in dict(translation.columns) or translation.decimal is not None:
         reasons["OTHER_CURRENCY"] = other_currency
     return reasons
 

@@ -50,7 +50,7 @@ from minidw.transforms.translate import DIGITS, Delivered, as_delivered, contrac
 LONGEST_PRICE = 40
 LONGEST_INTEGER = 18
 TEXT_COLUMNS = ("order_id", "customer_id", "product_id", "category")
-FURTHER_COLUMNS = ("discount", "currency")
+FURTHER_COLUMNS = ("discount", "currency", "price_currency")
 """Those that are there only where a feed says which they are."""
 TYPED_COLUMNS: dict[str, TypeEngine[Any]] = {
     "order_timestamp": DateTime(),
@@ -229,8 +229,7 @@ def _values(text: Subquery, time_zone: str) -> Query:
         amount = text.c.discount
         further["discount_text"] = amount
         further["discount"] = case((amount == "", 0), else_=_decimal(amount))
-    if "currency" in text.c:
-        further["currency"] = text.c.currency
+    further |= {name: text.c[name] for name in ("currency", "price_currency") if name in text.c}
     return select(
         text.c.batch_id,
         text.c.source_row,

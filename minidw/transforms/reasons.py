@@ -112,6 +112,12 @@ def _is_long(column: str, text: str, _: Format) -> bool:
     return len(text) > (LONGEST_KEY if column in (*_KEYS, "category") else LONGEST_FIELD)
 
 
+def _says_a_currency(column: str, text: str, feed: Format) -> bool:
+    if column == "price":
+        return feed.decimal is not None and text.strip("0123456789.,+-() ") != ""
+    return column in feed.columns
+
+
 def _other_mark(column: str, text: str, feed: Format) -> str | None:
     """Which decimal mark would make a number of a text."""
     marks: tuple[Mark, ...] = (".", ",")
@@ -168,7 +174,9 @@ REASONS = {
     ),
     "OUT_OF_RANGE_DATE": Reason(("order_timestamp",), "a day within the range that minidw rules shows"),
     "UNKNOWN_STATUS": Reason(("status",), f"{', '.join(STATUSES[:-1])} or {STATUSES[-1]}", advice=_meant),
-    "OTHER_CURRENCY": Reason(("currency",), "the currency of the warehouse, CURRENCY"),
+    "OTHER_CURRENCY": Reason(
+        ("currency", "price"), "the currency of the warehouse, CURRENCY", _says_a_currency
+    ),
     "NO_AMOUNT": Reason(("price",), "an amount, where an order was not cancelled"),
     "REPEATED_HEADER": Reason((), "the header once, as the first line"),
 }

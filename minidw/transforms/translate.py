@@ -237,7 +237,16 @@ def _with_plain_numbers(rows: FromClause, mark: str) -> Query:
     for name in names:
         whole, number = bare.c[f"{name}_whole"], bare.c[f"{name}_bare"]
         changed[name] = _unless_it_has_no_digit(whole, _plain_number(whole, number, mark))
-    return select(*(changed[c.name].label(c.name) if c.name in changed else bare.c[c.name] for c in rows.c))
+    return select(
+        *(changed[c.name].label(c.name) if c.name in changed else bare.c[c.name] for c in rows.c),
+        _currency_of(bare.c.price_whole, bare.c.price_bare).label("price_currency"),
+    )
+
+
+def _currency_of(whole: ColumnElement[str], number: ColumnElement[str]) -> ColumnElement[str]:
+    """``EUR -20.00`` → ``EUR``, ``$5`` → ``$``, ``20.00`` → ``''``: what a price says of its currency."""
+    around = without(func.replace(whole, number, "", type_=Text), _BLANKS + "()+-")
+    return case((number == whole, ""), else_=around)
 
 
 def _plain_number(whole: ColumnElement[str], number: ColumnElement[str], mark: str) -> ColumnElement[str]:

@@ -303,3 +303,21 @@ def test_a_feed_without_questions_reads_the_file_at_once(cli: Cli, tmp_path: Pat
         code, out, err = cli("run", str(EXPORTS / file), "--feed", feed, "--json")
         (staged,) = json.loads(out)["results"][0]["staged"]
         assert (code, err, staged["rows_read"], staged["rejected"]) == (0, "", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("currency", "set_aside"),
+    [(None, []), ("USD", [2, 3, 5]), ("EUR", [4, 5, 6]), ("GBP", [2, 3, 4, 6]), ("AUD", [2, 3, 4, 5])],
+)
+def test_a_price_that_names_another_currency_is_set_aside(
+    conn: Connection, feed: Callable[..., Path], currency: str | None, set_aside: list[int]
+) -> None:
+    prices = ["20.00", "€20.00", "EUR 20.00", "20.00 USD", "(£20.00)", "$20.00"]
+    path = feed("order_id | price\n" + "\n".join(f"{n} | {price}" for n, price in enumerate(prices, 1)))
+    settings = Settings(currency=currency, max_reject_ratio=Decimal(1))
+    minidw.run(path, conn, format=Format(decimal=".", returns="subtract"), settings=settings)
+    rejected = select(OrderRejected.source_row, OrderRejected.reasons).order_by(OrderRejected.source_row)
+    assert [(row, reasons) for row, reasons in conn.execute(rejected)] == [
+        (row, ["OTHER_CURRENCY"]) for row in set_aside
+    ]
+    assert [reject.faults[0].column for reject in minidw.rejects(1, conn)] == ["price"] * len(set_aside)

@@ -100,6 +100,8 @@ def judge(
         reasons.add("OUT_OF_RANGE_DATE")
     if status not in STATUSES:
         reasons.add("UNKNOWN_STATUS")
+    if rules.currency and mark and price is not None and not plain.may_be(texts["price"], rules.currency):
+        reasons.add("OTHER_CURRENCY")
     if "currency" in texts and texts["currency"].lower() != (rules.currency or "").lower():
         reasons.add("OTHER_CURRENCY")
     if reasons or price is None or quantity is None or number is None or discount is None or time is None:

@@ -120,6 +120,15 @@ def _sign(before: str, after: str) -> int | None:
     return {("", ""): 1, ("+", ""): 1, ("-", ""): -1, ("", "-"): -1, ("(", ")"): -1}.get((sides[0], sides[1]))
 
 
+def may_be(price: str, currency: str) -> bool:
+    """Whether what a price says of its currency may be this one."""
+    said = "".join(character for character in price if character in "$€£¥" or character.isalpha())
+    signs = {"€": {"EUR"}, "£": {"GBP", "EGP", "GIP", "FKP", "SHP", "SYP", "LBP"}, "¥": {"JPY", "CNY"}}
+    if said == "$":
+        return not any(currency in codes for codes in signs.values())
+    return currency in signs.get(said, {said or currency})
+
+
 def time(text: str, order: str, zone: str) -> datetime | None:
     """The time of a text, in UTC; None where it is none."""
     match order:
