@@ -142,12 +142,15 @@ def _is_positive(
         return False
     if values.get("price_is") != "line" and back and min(price or 0, 0) < 0 and min(quantity or 0, 0) < 0:
         return False
-    if discount is None or price is None or quantity is None:
-        return not (discount is not None and discount < 0 and not back)
-    *_, amount = _amounts(price, quantity, discount, "", values)
+    if discount is not None and discount < 0 and not back:
+        return False
+    of_line = values.get("price_is") == "line"
+    if discount is None or price is None or (quantity is None and not of_line):
+        return True
+    *_, amount = _amounts(price, quantity or 1, discount, "", values)
     if back:
         return amount < 0
-    return discount >= 0 and (amount > 0 or (free and amount == 0))
+    return amount > 0 or (free and amount == 0)
 
 
 def _amounts(
