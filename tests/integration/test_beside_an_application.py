@@ -90,7 +90,7 @@ def tables(engine: Engine, schema: str) -> set[str]:
     return set(inspect(engine).get_table_names(schema=schema))
 
 
-@pytest.mark.parametrize("first", ["the application", "minidw"])
+@pytest.mark.parametrize("first", ["the application", pytest.param("minidw", marks=pytest.mark.slow)])
 def test_each_migrates_for_itself(application: Application, warehouse: Engine, first: str) -> None:
     config = application(INCLUDE_NAME + APART)
     steps: list[Callable[[], None]] = [

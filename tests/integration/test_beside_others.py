@@ -268,11 +268,16 @@ def test_going_back_to_nothing_leaves_what_others_made(warehouse: Engine, feed: 
 
 DEPENDING = [
     ("CREATE VIEW public.seen AS SELECT * FROM mart.builds", "view public.seen depends on table mart.builds"),
-    (
+    pytest.param(
         HOLDING["a foreign key"][0],
         "constraint notes_order_id_line_fkey on table public.notes depends on table staging.orders_stg",
+        marks=pytest.mark.slow,
     ),
-    ("CREATE TABLE public.more () INHERITS (raw.runs)", "table public.more depends on table raw.runs"),
+    pytest.param(
+        "CREATE TABLE public.more () INHERITS (raw.runs)",
+        "table public.more depends on table raw.runs",
+        marks=pytest.mark.slow,
+    ),
 ]
 
 

@@ -1,7 +1,7 @@
 """What changed in the marts between two batches, by what was delivered."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date
 from itertools import combinations
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, text
 
 import minidw
 from minidw import MartChange, Settings, SettingsError
 from minidw.schema import all_marts
 from tests.support.deliveries import batches, contents, write
+from tests.support.feeds import write_feed
+from tests.support.servers import filled_engine
 from tests.support.terminal import Outcome
 
 Feed = Callable[..., Path]
@@ -42,14 +44,31 @@ def applied(held: set[tuple[Any, ...]], change: MartChange) -> set[tuple[Any, ..
     return held - lost | gained
 
 
-@pytest.fixture
-def three(conn: Connection, feed: Feed) -> Connection:
+@pytest.fixture(scope="module")
+def three_batches(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """Three batches: the second corrects and adds, the third moves an order to another day."""
-    page = "order_id | order_timestamp | price\n"
-    minidw.run(feed(f"{page}1 | 2024-05-01 | 10\n2 | 2024-05-02 | 20"), conn)
-    minidw.run(feed(f"{page}1 | 2024-05-01 | 11\n3 | 2024-05-03 | 30"), conn)
-    minidw.run(feed(f"{page}2 | 2024-05-04 | 20"), conn)
-    return conn
+    directory = tmp_path_factory.mktemp("three")
+    rows = [
+        "1 | 2024-05-01 | 10\n2 | 2024-05-02 | 20",
+        "1 | 2024-05-01 | 11\n3 | 2024-05-03 | 30",
+        "2 | 2024-05-04 | 20",
+    ]
+
+    def fill(own: Engine) -> None:
+        for number, few in enumerate(rows):
+            page = f"order_id | order_timestamp | price\n{few}"
+            minidw.run(write_feed(directory / f"{number}.csv", page), own)
+
+    with filled_engine(server, engine, "minidw_three", fill) as own:
+        yield own
+
+
+@pytest.fixture
+def three(three_batches: Engine) -> Iterator[Connection]:
+    """The same in a transaction that is rolled back."""
+    with three_batches.connect() as conn, conn.begin() as transaction:
+        yield conn
+        transaction.rollback()
 
 
 @pytest.mark.parametrize(

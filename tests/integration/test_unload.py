@@ -1,16 +1,18 @@
 """What was loaded can be taken back, or give its place to another file."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import URL, Connection, Engine, text
 
 import minidw
 from minidw import BadFileError, Settings, SettingsError, Unloaded
 from minidw.schema import Base
+from tests.support.feeds import write_feed
+from tests.support.servers import filled_engine
 from tests.support.twin import LANDING, fingerprint
 
 Feed = Callable[..., Path]
@@ -50,12 +52,25 @@ def deliver(bind: Engine | Connection, feed: Feed) -> None:
     minidw.run(feed("order_id | price\n2 | 22\n1 | 11\n5 | 50", name="mar.csv"), bind)
 
 
+@pytest.fixture(scope="module")
+def three_months(server: URL, engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    """The three batches in a warehouse, to be left as it is."""
+    directory = tmp_path_factory.mktemp("months")
+
+    def fill(own: Engine) -> None:
+        deliver(own, lambda rows, name: write_feed(directory / name, rows))
+
+    with filled_engine(server, engine, "minidw_months", fill) as own:
+        assert fates(own) == {1: "3 0 0 0 1", 2: "1 2 1 1 0", 3: "1 1 1 0 0"}
+        yield own
+
+
 @pytest.fixture
-def months(conn: Connection, feed: Feed) -> Connection:
+def months(three_months: Engine) -> Iterator[Connection]:
     """The three batches, in a transaction that is rolled back."""
-    deliver(conn, feed)
-    assert fates(conn) == {1: "3 0 0 0 1", 2: "1 2 1 1 0", 3: "1 1 1 0 0"}
-    return conn
+    with three_months.connect() as conn, conn.begin() as transaction:
+        yield conn
+        transaction.rollback()
 
 
 @pytest.fixture

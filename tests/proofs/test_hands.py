@@ -359,7 +359,7 @@ def read(database: URL, isolation: str, reads: int) -> set[Totals]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("reads", [1000, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("reads", [300, pytest.param(10_000, marks=pytest.mark.slow)])
 def test_readers_see_whole_states_of_the_marts(
     database: URL, warehouse: Engine, tmp_path: Path, reads: int
 ) -> None:

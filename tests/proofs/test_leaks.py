@@ -42,11 +42,15 @@ FORMS = {
     "the parts": {"POSTGRES_HOST": "127.0.0.1", "POSTGRES_PORT": "1", "POSTGRES_PASSWORD": AWKWARD},
     "parts with a wrong port": {"POSTGRES_PORT": "one", "POSTGRES_PASSWORD": CANARY},
 }
+PLACES = [
+    *((form, "environment") for form in FORMS),
+    ("a URL with escapes", ".env"),
+    *(pytest.param(form, ".env", marks=pytest.mark.slow) for form in FORMS if form != "a URL with escapes"),
+]
 COMMANDS = ("url", "status", "migrate", "run feed.csv", "verify", "psql -- -c SELECT")
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("place", ["environment", ".env"])
+@pytest.mark.parametrize(("form", "place"), PLACES)
 def test_no_command_prints_it(
     form: str,
     place: str,

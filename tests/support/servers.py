@@ -25,6 +25,7 @@ __all__ = [
     "Copies",
     "engine_like",
     "filled",
+    "filled_engine",
     "postgres_16",
     "reachable_directory",
     "tcp_server",
@@ -136,6 +137,20 @@ def engine_like(engine: Engine, url: URL) -> Iterator[Engine]:
     own.dialect, own._compiled_cache = engine.dialect, engine._compiled_cache
     yield own
     own.dispose()
+
+
+@contextmanager
+def filled_engine(
+    server: URL, engine: Engine, name: str, fill: Callable[[Engine], object]
+) -> Iterator[Engine]:
+    """An engine on such a copy, for tests that roll back what they do in it."""
+    engine.dispose()
+    with (
+        temporary_database(server, name, template=str(engine.url.database)) as url,
+        engine_like(engine, url) as own,
+    ):
+        fill(own)
+        yield own
 
 
 def _unprivileged() -> pwd.struct_passwd | None:
