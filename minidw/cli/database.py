@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 def add_migrate(commands: Commands) -> None:
     """minidw migrate [REVISION]"""
     text = "create or upgrade the tables, as alembic upgrade does"
-    command = add(commands, "migrate", migrate, text, reporting(), destroying())
+    examples = """
+        minidw migrate
+        minidw migrate --check           # in CI: do the tables agree with the models?
+        minidw migrate --down --yes      # drop everything
+    """
+    command = add(commands, "migrate", migrate, text, reporting(), destroying(), examples=examples)
     command.add_argument("revision", nargs="?", help="the revision to go to (head; with --down, base)")
     how = command.add_mutually_exclusive_group()
     how.add_argument(
@@ -35,13 +40,15 @@ def add_psql(commands: Commands) -> None:
     """minidw psql [ARGUMENT...]"""
     # No character starts an option here: all of them are psql's own.
     text = "open a prompt on the database in use"
-    command = add(commands, "psql", psql, text, prefix_chars="\0", add_help=False)
+    examples = "minidw psql\nminidw psql -c 'TABLE mart.daily_revenue'"
+    command = add(commands, "psql", psql, text, prefix_chars="\0", add_help=False, examples=examples)
     command.add_argument("arguments", nargs="*", help="passed to psql")
 
 
 def add_url(commands: Commands) -> None:
     """minidw url"""
-    command = add(commands, "url", url, "print the URL of the database in use", only_reports=True)
+    text = "print the URL of the database in use"
+    command = add(commands, "url", url, text, only_reports=True, examples='psql "$(minidw url --password)"')
     command.add_argument("--password", action="store_true", help="show the password")
 
 

@@ -13,7 +13,8 @@ SHELLS = ("bash", "zsh", "tcsh")
 def add_doctor(commands: Commands) -> None:
     """minidw doctor"""
     text = "what is installed, which warehouse it is, and what is in the way"
-    add(commands, "doctor", doctor, text, reporting(), only_reports=True, warehouse=False)
+    examples = "minidw doctor"
+    add(commands, "doctor", doctor, text, reporting(), only_reports=True, warehouse=False, examples=examples)
 
 
 def add_completion(commands: Commands) -> None:

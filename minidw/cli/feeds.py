@@ -134,6 +134,7 @@ def add_feeds(commands: Commands) -> None:
         reporting(),
         only_reports=True,
         warehouse=False,
+        examples="minidw feeds\nminidw feeds show shopify > mine.toml",
     )
     command.add_argument("show", nargs="?", choices=["show"], help="print the declaration of a feed")
     command.add_argument("name", nargs="?", metavar="NAME", help="such as shopify")

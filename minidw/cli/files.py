@@ -1,7 +1,6 @@
 """Commands that take files: run, load, preview."""
 
 import argparse
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,7 +9,6 @@ from minidw.cli.feeds import declared, declaring
 from minidw.cli.options import Commands, add, destroying, whole_number, writing
 from minidw.cli.output import Output, confirm
 from minidw.cli.steps import taking_back
-from minidw.cli.streams import is_terminal
 from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -36,13 +34,21 @@ def add_run(commands: Commands) -> None:
 
 def add_load(commands: Commands) -> None:
     """minidw load FILE..."""
-    add(commands, "load", load, "CSV files into raw", feeds(), writing())
+    examples = "minidw load orders/*.csv && minidw stage && minidw build && minidw check"
+    add(commands, "load", load, "CSV files into raw", feeds(), writing(), examples=examples)
 
 
 def add_preview(commands: Commands) -> None:
     """minidw preview FILE..."""
     text = "what a file, or taking back a batch, would change; nothing is stored"
-    command = add(commands, "preview", preview, text, feeds("*"), writing(), only_reports=True)
+    examples = """
+        minidw preview corrections.csv
+        minidw preview january.csv --replace 3
+        minidw preview --unload 17
+    """
+    command = add(
+        commands, "preview", preview, text, feeds("*"), writing(), only_reports=True, examples=examples
+    )
     how = command.add_mutually_exclusive_group()
     how.add_argument("--replace", type=whole_number, metavar="BATCH", help=REPLACE)
     how.add_argument(
@@ -78,7 +84,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.replace is None:
         return _each_file(arguments, output, call)
     _one_file(arguments)
-    if is_terminal(sys.stdin) and not arguments.yes:
+    if not arguments.yes:
         confirm(output, taking_back([arguments.replace]))
     return _each_file(arguments, output, partial(call, replace=arguments.replace))
 

@@ -8,7 +8,9 @@ from minidw.cli.output import Output
 
 def add_verify(commands: Commands) -> None:
     """minidw verify"""
-    command = add(commands, "verify", verify, "compare every table with what it follows from", reporting())
+    text = "compare every table with what it follows from"
+    examples = "minidw verify\nminidw verify --sample 0.01     # of a large warehouse, one key in a hundred"
+    command = add(commands, "verify", verify, text, reporting(), examples=examples)
     command.add_argument(
         "--sample", type=float, metavar="PART", help="a random part of the keys, such as 0.01"
     )
@@ -33,7 +35,8 @@ def add_why(commands: Commands) -> None:
 def add_history(commands: Commands) -> None:
     """minidw history ORDER_ID"""
     text = "every delivery of an order, what became of each row, and what held when"
-    command = add(commands, "history", history, text, reporting(), only_reports=True)
+    examples = "minidw history 1001"
+    command = add(commands, "history", history, text, reporting(), only_reports=True, examples=examples)
     command.add_argument("order_id", help="as it is staged")
 
 

@@ -8,13 +8,17 @@ from minidw.cli.output import Output
 
 def add_report(commands: Commands) -> None:
     """minidw report"""
-    command = add(commands, "report", report, "the marts at a glance", reporting(), only_reports=True)
+    examples = "minidw report\nminidw report --html report.html     # with charts, to hand on"
+    text = "the marts at a glance"
+    command = add(commands, "report", report, text, reporting(), only_reports=True, examples=examples)
     command.add_argument("--html", metavar="FILE", help="write them as one HTML page with charts")
 
 
 def add_status(commands: Commands) -> None:
     """minidw status"""
-    add(commands, "status", status, "batches, builds, and what waits", reporting(), only_reports=True)
+    text = "batches, builds, and what waits"
+    examples = "minidw status --json | jq '.batches[0]'"
+    add(commands, "status", status, text, reporting(), only_reports=True, examples=examples)
 
 
 def report(arguments: argparse.Namespace, output: Output) -> int:

@@ -13,19 +13,23 @@ if TYPE_CHECKING:
 
 def add_stage(commands: Commands) -> None:
     """minidw stage"""
-    command = add(commands, "stage", stage, "clean the loaded rows into staging", writing())
+    text = "clean the loaded rows into staging"
+    examples = "minidw stage\nminidw stage --replay    # judge what is there once more"
+    command = add(commands, "stage", stage, text, writing(), examples=examples)
     command.add_argument("--replay", action="store_true", help="judge the batches staged before again")
 
 
 def add_build(commands: Commands) -> None:
     """minidw build"""
-    command = add(commands, "build", build, "bring the marts up to date with staging", writing())
+    text = "bring the marts up to date with staging"
+    command = add(commands, "build", build, text, writing(), examples="minidw build\nminidw build --full")
     command.add_argument("--full", action="store_true", help="build them from scratch")
 
 
 def add_check(commands: Commands) -> None:
     """minidw check"""
-    add(commands, "check", check, "execute the checks; exit code 1 where one fails", writing())
+    text = "execute the checks; exit code 1 where one fails"
+    add(commands, "check", check, text, writing(), examples="minidw check && ./publish")
 
 
 def add_prune(commands: Commands) -> None:

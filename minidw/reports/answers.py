@@ -221,4 +221,4 @@ def print_status(console: Console, tables: Mapping[str, Rows]) -> None:
 def print_shown(console: Console, rows: Rows, total: int) -> None:
     """Rows of a mart, and how many there are."""
     print_rows(console, rows)
-    print_text(console, f"{len(rows):,} of {counted(total, 'row')}")
+    print_text(console, f"{len(rows):,} of {counted(total, 'row')}" if total else "no rows")

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import URL, Engine, make_url, text
 
 import minidw
-from minidw.cli import main
+from minidw.cli import main, parser
 from tests.support.terminal import Cli
 
 Feed = Callable[..., Path]
@@ -250,7 +250,7 @@ def test_a_file_takes_the_place_of_another_and_is_taken_back(cli: Cli, feed: Fee
     seen = cli("preview", right, "--replace", "1")
     assert "took back batch 1 (feed_001.csv): 2 rows removed from raw; 2 order lines ceased, 1 of" in seen.out
     assert "30.00 → 11.00" in seen.out
-    assert cli("run", right, "--replace", "1").code == 0
+    assert cli("run", right, "--replace", "1", "--yes").code == 0
     assert value(warehouse, "SELECT sum(total_amount) FROM staging.orders_stg") == 11
     assert "11.00 → -" in cli("preview", "--unload", "2").out
     assert "this takes 1 batch with 1 row out of raw; nothing was done: add --yes" in cli("unload", "2").err
@@ -392,3 +392,5 @@ def test_of_many_broken_files_one_is_open_at_a_time(cli: Cli, feed: Feed, files:
 def test_help_shows_examples(cli: Cli) -> None:
     assert "examples:\n  minidw  " in cli("--help").out
     assert "examples:\n  minidw why customer_ltv 42\n" in cli("why", "--help").out
+    subcommands = next(action.choices for action in parser()._actions if isinstance(action.choices, dict))
+    assert [name for name, one in subcommands.items() if "examples:\n  " not in one.format_help()] == []

@@ -86,6 +86,7 @@ def test_what_cannot_be_shown_is_one_line(cli: Cli, mart: str, words: list[str],
 
 
 def test_show_says_how_many_there_are(cli: Cli, feed: Feed) -> None:
+    assert cli("show", "customer_ltv").out == "no rows\n"
     cli("run", str(feed(ORDERS)))
     shown = cli("show", "customer_ltv", "--order", "lifetime_value desc", "--limit", "1").out
     assert "10,000,000,000.9999" in shown

@@ -15,6 +15,7 @@ DESTROYING = {
     "run new.csv --replace 1": "this takes 1 batch with 2 rows out of raw. Go on? Type yes: ",
     "unload 2": "this takes 1 batch with 1 row out of raw. Go on? Type yes: ",
     "prune --before 2100-01-01": "from raw for good. Go on? Type yes: ",
+    "erase c1": "by pseudonyms for good. Go on? Type yes: ",
     "migrate --down": "this goes back to base, which drops tables: ",
 }
 INTERRUPT, END = "\x03", "\x04"
