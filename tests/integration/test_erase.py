@@ -227,6 +227,21 @@ def test_a_feed_keeps_what_its_orders_are_made_of(conn: Connection, feed: Feed) 
     assert places(conn, "q5w") == set()
 
 
+def test_of_others_the_id_is_left_only_where_their_orders_are_made_of_it(
+    conn: Connection, feed: Feed
+) -> None:
+    # Given ada, a product of that name, and eve, whose second column names ada
+    path = feed("order_id | Email | Phone | SKU | Title\n1 | ada | - | s1 | -\n2 | eve | ada | - | ada")
+    columns = {"customer_id": ["Email", "Phone"], "product_id": ["SKU", "Title"]}
+    minidw.run(path, conn, format=minidw.Format(columns=columns))
+    (erased,) = erase(conn, "ada").erased
+    own, other = conn.scalars(text("SELECT extra FROM raw.orders_all ORDER BY source_row")).all()
+    assert (own["Email"], own["SKU"]) == (erased.pseudonym, "s1")
+    assert (other["Email"], other["Phone"], other["Title"]) == ("eve", erased.pseudonym, "ada")
+    products = conn.scalars(text("SELECT product_id FROM mart.product_revenue ORDER BY 1")).all()
+    assert (products, erased.mentions) == (["ada", "s1"], 1)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
