@@ -254,12 +254,12 @@ class Shop(BaseHTTPRequestHandler):
     """An export at a server: for who has an account, after a redirection, or broken off."""
 
     def do_GET(self) -> None:
-        port = self.server.server_address[1]
+        host = self.headers["Host"].replace("localhost", "127.0.0.1")
         known = self.headers["Authorization"] == ACCOUNT
         answers: dict[str, Callable[[], None]] = {
             "/orders.csv.gz": lambda: self.answer(gzip.compress(FILE)) if known else self.send_error(401),
             "/moved.csv": lambda: self.redirect("/open.csv"),
-            "/elsewhere.csv": lambda: self.redirect(f"https://127.0.0.1:{port}/open.csv"),
+            "/elsewhere.csv": lambda: self.redirect(f"https://{host}/open.csv"),
             "/open.csv": lambda: self.send_error(400) if known else self.answer(FILE),
             "/insecure.csv": lambda: self.redirect("http://127.0.0.1/orders.csv"),
             "/short.csv": lambda: self.answer(FILE, length=len(FILE) + 1),
@@ -305,9 +305,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_an_export_is_fetched_by_an_account_that_is_shown_nowhere(shop: str) -> None:
     file = survey(f"https://ada:canary5f3a9c@{shop}/orders.csv.gz?signature=canary5f3a9c")
     assert (file.name, read(file)) == ("orders.csv.gz", FILE.rstrip())
-    with pytest.raises(
-        BadFileError, match=r"^orders\.csv\.gz: UNREADABLE: the server says 401 Unauthorized$"
-    ):
+    with pytest.raises(BadFileError, match=r"^orders\.csv\.gz: UNREADABLE: .* 401 Unauthorized$"):
         survey(f"https://ada:canary5f3a9d@{shop}/orders.csv.gz")
 
 
