@@ -1,6 +1,7 @@
 """Everything minidw raises on purpose. Each error is one clear line and knows its exit code."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 
@@ -140,6 +141,11 @@ class BadFileError(DataError):
         self.line = line
         self.examples = examples
         super().__init__(f"{file}:{_at(line)}{code}: {message}")
+
+    def __reduce__(self) -> Any:
+        """Made again from its parts, as where another process met the file."""
+        again = partial(type(self), line=self.line, examples=self.examples)
+        return again, (self.file, self.code, self.message)
 
 
 class CheckFailedError(DataError):

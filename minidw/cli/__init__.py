@@ -23,6 +23,7 @@ from minidw.cli import (
     reports,
     rules,
     serve,
+    spark,
     steps,
 )
 from minidw.cli.output import Output, described
@@ -54,6 +55,7 @@ COMMANDS = (
     serve.add_serve,
     feeds.add_inspect,
     feeds.add_feeds,
+    spark.add_spark,
     generate.add_generate,
     init.add_init,
     database.add_migrate,

@@ -1,5 +1,6 @@
 """The lock of the warehouse: one runner at a time, and who it is."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy
@@ -11,13 +12,24 @@ from minidw.errors import DatabaseError, WarehouseBusyError
 LOCK_KEY = 0x6D696E696477
 
 
-def lock_statement() -> sqlalchemy.Select[Any]:
+@dataclass(frozen=True)
+class Lock:
+    """What one runner at a time may hold, and how a message calls it."""
+
+    key: int = LOCK_KEY
+    name: str = "the warehouse"
+
+
+WAREHOUSE = Lock()
+
+
+def lock_statement(lock: Lock = WAREHOUSE) -> sqlalchemy.Select[Any]:
     """Wait for the warehouse and hold it until the transaction ends."""
-    return select(func.pg_advisory_xact_lock(LOCK_KEY))
+    return select(func.pg_advisory_xact_lock(lock.key))
 
 
-def hold(conn: Connection, *, wait: bool) -> None:
-    """Hold the warehouse until the transaction ends.
+def hold(conn: Connection, *, wait: bool, lock: Lock = WAREHOUSE) -> None:
+    """Hold the warehouse, or what else is to be held, until the transaction ends.
 
     Raises WarehouseBusyError where another holds it and ``wait`` is false, and DatabaseError in a
     transaction that would not see what that one commits.
@@ -29,12 +41,12 @@ def hold(conn: Connection, *, wait: bool) -> None:
     if wait:
         # Another run may take any time; only what is locked beside us must not hold a run up.
         conn.execute(set_local({"lock_timeout": "0"}))
-        conn.execute(lock_statement())
+        conn.execute(lock_statement(lock))
         conn.execute(set_local({"lock_timeout": PINNED["lock_timeout"]}))
-    elif not conn.scalar(select(func.pg_try_advisory_xact_lock(LOCK_KEY))):
-        who = holder(conn)
+    elif not conn.scalar(select(func.pg_try_advisory_xact_lock(lock.key))):
+        who = holder(conn, lock)
         raise WarehouseBusyError(
-            f"the warehouse is in use{f' by {who}' if who else ''}; try again, or leave out --no-wait"
+            f"{lock.name} is in use{f' by {who}' if who else ''}; try again, or leave out --no-wait"
         )
 
 
@@ -53,13 +65,13 @@ def number_waiting(conn: Connection) -> int:
     return int(conn.execute(waiting, {"key": LOCK_KEY}).scalar_one())
 
 
-def holder(conn: Connection) -> str | None:
+def holder(conn: Connection, lock: Lock = WAREHOUSE) -> str | None:
     """Who holds the warehouse now, in words; None where nobody does."""
     found = conn.execute(
         sqlalchemy.text(
             f"SELECT a.pid, a.usename, a.application_name, a.xact_start FROM {_LOCKS} AND l.granted"
         ),
-        {"key": LOCK_KEY},
+        {"key": lock.key},
     ).first()
     if found is None:
         return None

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from minidw.database.connection import connection, target_of
 from minidw.database.engine import Bind, Target, create_engine
-from minidw.database.lock import hold
+from minidw.database.lock import WAREHOUSE, Lock, hold
 from minidw.database.migrate import upgrade
 from minidw.database.pins import pin, set_local
 from minidw.database.revision import require_head
@@ -35,18 +35,21 @@ def bound(bind: Bind, settings: Settings, *, create: bool = False, wait: bool = 
 
 
 @contextmanager
-def transaction(bind: Bind, settings: Settings, *, wait: bool = True) -> Iterator[Connection]:
+def transaction(
+    bind: Bind, settings: Settings, *, wait: bool = True, lock: Lock = WAREHOUSE
+) -> Iterator[Connection]:
     """A transaction that holds the warehouse, committed at the end unless it is the caller's own.
 
     Everything that writes goes through here. A Connection or Session is joined: the work stands in a
-    savepoint and the caller commits. Raises WarehouseBusyError where another runner holds the
-    warehouse and ``wait`` is false, and DatabaseError where its tables are not those of this minidw.
+    savepoint and the caller commits. ``lock``: what is held in the warehouse's place. Raises
+    WarehouseBusyError where another runner holds it and ``wait`` is false, and DatabaseError where the tables
+    of the warehouse are not those of this minidw.
     """
     with bound(bind, settings, wait=wait) as target:
         joined = not isinstance(target, Engine)
         with connection(target) as conn, conn.begin_nested() if joined else conn.begin():
             before = pin(conn)
-            hold(conn, wait=wait)
+            hold(conn, wait=wait, lock=lock)
             require_head(conn)
             yield conn
             if joined:

@@ -14,6 +14,7 @@ from minidw.feed.format import Translation
 from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.schema.staging import OrderChange, OrderLine
+from minidw.schema.vocabulary import PUBLISHED
 from minidw.settings import Settings
 from minidw.steps.replay import judge_again, translated_batches
 from minidw.steps.rules import rules_in_force
@@ -124,6 +125,8 @@ def verify(
         builds: dict[str, str | None] = dict(
             conn.execute(select(MartBuild.mart, MartBuild.fingerprint)).all()
         )
+        elsewhere = select(MartBuild.mart).where(MartBuild.method == PUBLISHED)
+        published = set(conn.scalars(elsewhere))
         waiting = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
         unbuilt = conn.scalar(select(exists().where(Batch.staged_at.is_not(None), Batch.built_at.is_(None))))
         translated = translated_batches(conn)
@@ -132,7 +135,7 @@ def verify(
             *(_of_raw() if scope is Scope.ALL else ()),
             *_of_staging(scope, translated),
             *(_of_queue(scope, builds) if waiting or unbuilt else [(QUEUE, None)]),
-            *_of_marts(scope, builds, changes=waiting > 0),
+            *_of_marts(scope, builds, published, changes=waiting > 0),
         ]
 
         def report(part: str, done: int) -> None:
@@ -178,11 +181,16 @@ def _of_queue(scope: Scope, builds: dict[str, str | None]) -> list[Comparison]:
     return [(QUEUE, statement) for statement in proof.changes(scope, filled=filled)]
 
 
-def _of_marts(scope: Scope, builds: dict[str, str | None], *, changes: bool) -> list[Comparison]:
+def _of_marts(
+    scope: Scope, builds: dict[str, str | None], published: set[str], *, changes: bool
+) -> list[Comparison]:
+    """What was published here follows from nothing that is here."""
     return [
         (
             f"mart.{mart.__tablename__}",
-            proof.mart(mart, scope, built=builds.get(mart.__tablename__) is not None, changes=changes),
+            None
+            if mart.__tablename__ in published
+            else proof.mart(mart, scope, built=builds.get(mart.__tablename__) is not None, changes=changes),
         )
         for mart in all_marts()
     ]

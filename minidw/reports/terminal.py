@@ -12,6 +12,7 @@ from minidw.proofs.preview import Preview
 from minidw.reports.tables import print_rows, print_text
 from minidw.reports.values import NOT_SET, NOTHING, counted, texts
 from minidw.schema.vocabulary import FATES
+from minidw.steps.build import Built
 from minidw.steps.check import Checked
 from minidw.steps.erase import Erased
 from minidw.steps.load import Loaded
@@ -32,7 +33,7 @@ STILL_THERE = (
 def print_result(console: Console, result: Result) -> None:
     """The summary of a command."""
     if result.file is not None:
-        print_text(console, _loaded(result.loaded))
+        print_text(console, loaded_line(result.loaded))
         if result.loaded.malformed and not result.loaded.skipped:
             lines = counted(result.loaded.malformed, "malformed line")
             print_text(console, f"  {lines} set aside in raw.lines_malformed")
@@ -53,7 +54,7 @@ def print_result(console: Console, result: Result) -> None:
     if result.replayed is not None:
         _print_replayed(console, result.replayed)
     for staged in result.staged:
-        _print_staged(console, staged)
+        print_staged(console, staged)
     if result.command == "stage" and not result.staged:
         print_text(console, "nothing to stage: every batch that was loaded is staged")
     _print_built(console, result)
@@ -67,12 +68,12 @@ def print_result(console: Console, result: Result) -> None:
     if result.erased:
         print_text(console, STILL_THERE)
     if any(seconds >= 0.005 for seconds in result.seconds.values()):
-        print_text(console, "time: " + _time(result.seconds))
+        print_text(console, "time: " + time_line(result.seconds))
 
 
 def print_line(console: Console, result: Result) -> None:
     """The same in one line: of a file among many."""
-    line = _loaded(result.loaded)
+    line = loaded_line(result.loaded)
     for staged in result.staged:
         line += f" = {_fates(staged)}"
     print_text(console, line)
@@ -110,7 +111,7 @@ def print_sum(console: Console, results: Sequence[Result], files: int) -> None:
         for step, taken in result.seconds.items():
             seconds[step] = seconds.get(step, 0) + taken
     if seconds:
-        print_text(console, "time: " + _time(seconds))
+        print_text(console, "time: " + time_line(seconds))
 
 
 def print_preview(console: Console, preview: Preview) -> None:
@@ -174,7 +175,8 @@ def print_checks(console: Console, checked: Sequence[Checked]) -> None:
         print_text(console, f"all {len(checked):,} checks passed")
 
 
-def _loaded(loaded: Loaded) -> str:
+def loaded_line(loaded: Loaded) -> str:
+    """What a load came to."""
     if loaded.skipped:
         skipped = f"{loaded.file}: the same bytes were loaded before, as batch {loaded.batch_id}; skipped"
         if not loaded.otherwise:
@@ -214,7 +216,8 @@ def _print_erased(console: Console, erased: Erased) -> None:
     )
 
 
-def _print_staged(console: Console, staged: Staged) -> None:
+def print_staged(console: Console, staged: Staged) -> None:
+    """The rows of a batch by fate, and why some were rejected."""
     fates = ", ".join(f"{getattr(staged, fate):,} {fate}" for fate in FATES)
     print_text(console, f"staged batch {staged.batch_id}: {counted(staged.rows_read, 'row')} = {fates}")
     if staged.reasons:
@@ -232,6 +235,13 @@ def _print_built(console: Console, result: Result) -> None:
     if result.command == "build" and not any(built.rows for built in result.built):
         print_text(console, "nothing to build from: staging has no order lines that count as revenue")
         return
+    print_marts(console, result.built)
+    if result.command == "build" and all(built.method == "none" for built in result.built):
+        print_text(console, "the marts are up to date with staging")
+
+
+def print_marts(console: Console, marts: Sequence[Built]) -> None:
+    """How each mart was brought up to date."""
     rows = [
         {
             "mart": f"mart.{built.mart}",
@@ -240,11 +250,9 @@ def _print_built(console: Console, result: Result) -> None:
             "because": built.reason,
             "seconds": built.seconds,
         }
-        for built in result.built
+        for built in marts
     ]
     print_rows(console, rows)
-    if result.command == "build" and all(built.method == "none" for built in result.built):
-        print_text(console, "the marts are up to date with staging")
 
 
 def _fates(staged: Staged) -> str:
@@ -252,7 +260,8 @@ def _fates(staged: Staged) -> str:
     return ", ".join(fates) or NOTHING
 
 
-def _time(seconds: dict[str, float]) -> str:
+def time_line(seconds: dict[str, float]) -> str:
+    """The time of each step."""
     return ", ".join(f"{step} {value:.2f} s" for step, value in seconds.items())
 
 

@@ -24,6 +24,8 @@ NO_FAULTS = ("OTHER_CURRENCY", "NO_AMOUNT")
 """Reasons to set a row aside that was understood: it does not count towards MAX_REJECT_RATIO."""
 CURRENCY_SIGNS = {"€": ("EUR",), "£": ("GBP", "EGP", "GIP", "FKP", "SHP", "SYP", "LBP"), "¥": ("JPY", "CNY")}
 """The currencies that a sign stands for; $ stands for many others."""
+PUBLISHED = "published"
+"""How a mart was built that was made elsewhere, and put here whole."""
 SEGMENTS = ("VIP", "High", "Medium", "Low")
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, delete, select, update
 from minidw.database.tables import lock_at_once, may_rebuild
 from minidw.schema.ledger import MartBuild
 from minidw.schema.staging import OrderLine, OrderTotal
+from minidw.schema.vocabulary import PUBLISHED
 from minidw.transforms import replay, staging
 from minidw.transforms.constructs import analyze
 from minidw.transforms.parse import Scope
@@ -78,5 +79,6 @@ def fill(conn: Connection) -> Applied:
     conn.execute(staging.analyze_lines())
     conn.execute(delete(OrderTotal))
     conn.execute(staging.count_totals())
-    conn.execute(update(MartBuild).values(fingerprint=None, reason="staging was filled at once"))
+    made_here = update(MartBuild).where(MartBuild.method != PUBLISHED)
+    conn.execute(made_here.values(fingerprint=None, reason="staging was filled at once"))
     return Applied(appeared)

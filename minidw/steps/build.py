@@ -10,11 +10,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DBAPIError
 
 from minidw.database.connection import is_lost, one_line
-from minidw.errors import DatabaseError
+from minidw.errors import DatabaseError, SettingsError
 from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.mart import Mart
 from minidw.schema.marts import all_marts
 from minidw.schema.staging import OrderChange, OrderTotal
+from minidw.schema.vocabulary import PUBLISHED
 from minidw.settings import Settings
 from minidw.transforms.constructs import analyze
 from minidw.transforms.incremental import incremental_build
@@ -64,6 +65,7 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
     }
     changes = conn.scalar(select(func.count()).select_from(OrderChange)) or 0
     lines = int(conn.scalar(select(func.sum(OrderTotal.order_lines))) or 0)
+    elsewhere = _published(conn, lines, full=full)
     if changes:
         # By them the planner knows how many keys of a mart the changes touch.
         conn.execute(analyze(OrderChange.__table__))
@@ -74,6 +76,8 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
         source = built.get(mart.source) if issubclass(mart.source, Mart) else None
         if full:
             method, reason = "full", "asked for"
+        elif elsewhere.get(mart.__tablename__):
+            method, reason = "none", elsewhere[mart.__tablename__]
         elif mart.__tablename__ not in known:
             method, reason = "full", "never built"
         elif known[mart.__tablename__][0] is None:
@@ -87,7 +91,7 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
         if method != "none":
             log.info("build mart.%s: %s", mart.__tablename__, method)
             _execute(conn, mart, full_build(mart) if method == "full" else incremental_build(mart), settings)
-            _record(conn, mart, definition, method, reason)
+            note_build(conn, mart, definition, method, reason)
         rows = conn.scalar(select(func.count()).select_from(mart)) or 0
         seconds = round(time.perf_counter() - start, 3)
         built[mart] = Built(mart.__tablename__, method, reason, rows, seconds)
@@ -98,6 +102,18 @@ def build(conn: Connection, settings: Settings, *, full: bool = False) -> list[B
     unbuilt = update(Batch).where(Batch.staged_at.is_not(None), Batch.built_at.is_(None))
     conn.execute(unbuilt.values(built_at=func.clock_timestamp()))
     return [*built.values(), *left]
+
+
+def _published(conn: Connection, lines: int, *, full: bool) -> dict[str, str]:
+    """The marts that were published here, and from where; SettingsError where there are lines to build."""
+    there = select(MartBuild.mart, MartBuild.reason).where(MartBuild.method == PUBLISHED)
+    found: dict[str, str] = dict(conn.execute(there).all())
+    if found and lines and not full:
+        raise SettingsError(
+            f"the marts here are published, from {next(iter(found.values()))}: load files there; to build"
+            " them from this warehouse instead, minidw build --full before the first file; nothing was stored"
+        )
+    return found
 
 
 def _leave_behind(conn: Connection, marts: Iterable[str]) -> list[Built]:
@@ -142,7 +158,8 @@ def _execute(
         raise DatabaseError(f"mart.{mart.__tablename__}: {one_line(error, conn)}") from error
 
 
-def _record(conn: Connection, mart: type[Mart], fingerprint: str, method: str, reason: str) -> None:
+def note_build(conn: Connection, mart: type[Mart], fingerprint: str, method: str, reason: str) -> None:
+    """Note how a mart was built last."""
     values = {
         "fingerprint": fingerprint,
         "built_at": func.clock_timestamp(),

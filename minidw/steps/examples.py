@@ -1,6 +1,8 @@
 """Why rows of a batch were rejected: how many for each reason, and the first of them to look at."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -61,11 +63,15 @@ def explain_rejects(conn: Connection, batch_id: int, feed: Format) -> tuple[dict
     if reasons:
         found = conn.execute(rejects.delivered_rows({row for _, _, row in reasons}), batch).mappings()
         delivered = {row["source_row"]: dict(row) for row in found}
-        for reason, _, row in reasons:
-            fault = faults(reason, delivered[row], feed)[0]
-            value = shortened(fault.value) if fault.value is not None else None
-            examples.append(Example(reason, row, None, fault.column, value, fault.allowed, fault.advice))
+        examples += [example_of(reason, row, delivered[row], feed) for reason, _, row in reasons]
     return {reason: rows for reason, rows, _ in (*codes, *reasons)}, examples
+
+
+def example_of(reason: str, row: int, delivered: Mapping[str, Any], feed: Format) -> Example:
+    """A row, as it was delivered, as the example of a reason."""
+    fault = faults(reason, delivered, feed)[0]
+    value = shortened(fault.value) if fault.value is not None else None
+    return Example(reason, row, None, fault.column, value, fault.allowed, fault.advice)
 
 
 def shortened(text: str) -> str:

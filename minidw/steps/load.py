@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import psycopg2
 from psycopg2.sql import SQL, Identifier, Literal
@@ -107,26 +107,19 @@ def load(
         raise
     if copied != file.rows:
         raise BadFileError(file.name, "ROW_COUNT", f"{file.rows} rows were counted but {copied} copied")
-    numbered = _are_numbered(declared, file)
+    entry = ledger_entry(file, declared)
     batch_id: int = conn.execute(
         insert(Batch)
         .values(
             batch_id=next_id(Batch.batch_id),
             in_place_of=in_place_of,
-            file_name=file.name,
-            sha256=file.sha256,
             forced=known is not None,
-            file_bytes=file.size,
-            header={ours: theirs for theirs, ours in zip(file.header, file.columns, strict=True) if ours},
-            feed=to_dict(declared) or null(),
-            numbered_lines=numbered,
             load_date=func.current_date(),
-            rows_read=copied + file.malformed,
-            malformed=file.malformed,
+            **{name: null() if value is None else value for name, value in entry.items()},
         )
         .returning(Batch.batch_id)
     ).scalar_one()
-    conn.execute(insert_delivered(batch_id, declared.translation if numbered else None))
+    conn.execute(insert_delivered(batch_id, declared.translation if entry["numbered_lines"] else None))
     conn.execute(restart_numbering())
     if file.malformed:
         _copy_malformed(conn, file, batch_id)
@@ -145,6 +138,20 @@ def _rounded_ids(conn: Connection, batch_id: int, feed: Translation | None) -> l
     ]
 
 
+def ledger_entry(file: SurveyedFile, declared: Format) -> dict[str, Any]:
+    """What the ledger says of a file before any of its rows is judged."""
+    return {
+        "file_name": file.name,
+        "sha256": file.sha256,
+        "file_bytes": file.size,
+        "header": {ours: theirs for theirs, ours in zip(file.header, file.columns, strict=True) if ours},
+        "feed": to_dict(declared) or None,
+        "numbered_lines": _are_numbered(declared, file),
+        "rows_read": file.rows + file.malformed,
+        "malformed": file.malformed,
+    }
+
+
 def restart_numbering() -> Query:
     """Number the rows of the landing table from 1; after each load too, as no sequence is rolled back."""
     return select(func.setval("raw.orders_raw_source_row_seq", 1, False))
@@ -152,16 +159,20 @@ def restart_numbering() -> Query:
 
 def insert_delivered(batch_id: int, numbering: Translation | None) -> Insert:
     """The landing table into the table of all batches; ``numbering`` the rows of an order, by its feed."""
+    return insert_from(OrderDelivered, delivered(batch_id, numbering))
+
+
+def delivered(batch_id: int, numbering: Translation | None) -> Query:
+    """The rows of the landing table as those of a batch."""
     landed = {name: getattr(OrderLanded, name) for name in RAW_COLUMNS}
     if numbering is not None:
         landed["line_number"] = _number_of_line(numbering).cast(Text)
-    query = select(
+    return select(
         literal(batch_id, Integer).label("batch_id"),
         OrderLanded.source_row,
         func.current_date().label("load_date"),
         *(value.label(name) for name, value in landed.items()),
     )
-    return insert_from(OrderDelivered, query)
 
 
 def _number_of_line(feed: Translation) -> ColumnElement[int]:

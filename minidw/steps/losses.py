@@ -1,6 +1,7 @@
 """Losses that would be silent: told as checks of severity warning, or refused where they are certain."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, TableClause, exists, select
 
@@ -27,19 +28,23 @@ def refuse_without_numbers(conn: Connection, batch: RowMapping, scope: Scope) ->
     offending = losses.orders_without_numbers(batch["batch_id"], scope)
     found = outcome_of(conn, Check("orders_without_numbers", "error", offending))
     if found.failed:
-        example = found.samples[0]
-        orders = "1 order is" if found.offending == 1 else f"{found.offending} orders are"
-        raise BadFileError(
-            batch["file_name"],
-            "NO_LINE_NUMBERS",
-            f"{orders} staged with several lines, such as {example['order_id']} up to line"
-            f" {example['last_line']}, but come without line numbers here: all rows of an order would be its"
-            " line 1; name the column that has them with --column line_number=THEIRS, or number the rows with"
-            " --number-lines; nothing was stored",
-        )
+        raise without_numbers(batch["file_name"], found.offending, found.samples[0])
 
 
-def has_numbers(batch: RowMapping) -> bool:
+def without_numbers(file: str, number: int, example: Mapping[str, Any]) -> BadFileError:
+    """So many orders of a file are staged with several lines, such as this one."""
+    orders = "1 order is" if number == 1 else f"{number} orders are"
+    return BadFileError(
+        file,
+        "NO_LINE_NUMBERS",
+        f"{orders} staged with several lines, such as {example['order_id']} up to line"
+        f" {example['last_line']}, but come without line numbers here: all rows of an order would be its"
+        " line 1; name the column that has them with --column line_number=THEIRS, or number the rows with"
+        " --number-lines; nothing was stored",
+    )
+
+
+def has_numbers(batch: RowMapping | Mapping[str, Any]) -> bool:
     """Whether the rows of a batch have line numbers."""
     declared = (batch["feed"] or {}).get("columns", {})
     return bool(batch["numbered_lines"]) or "line_number" in batch["header"] or "line_number" in declared

@@ -1,8 +1,10 @@
 """raw → staging: every batch that is not staged yet, in the order of deliveries."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, exists, func, or_, select, update
 
@@ -142,7 +144,7 @@ def note_staged(
         **asdict(fates),
         reasons=reasons,
         examples=examples,
-        hints=(*_date_hint(batch, reasons, settings), *_line_hint(batch, fates.superseded)),
+        hints=hints_of(batch, reasons, fates.superseded, settings),
     )
 
 
@@ -156,22 +158,27 @@ def judge_rejects(
     faults = rejected
     if reasons.keys() & set(NO_FAULTS):
         faults -= conn.scalar(rejects.count_set_aside(), {"batch_id": batch["batch_id"]}) or 0
-    nothing_left = rejected == batch["rows_read"] and settings.max_reject_ratio < 1
-    if nothing_left or faults > batch["rows_read"] * settings.max_reject_ratio:
-        raise _too_many_rejects(batch, rejected, reasons, examples, settings)
+    refuse_too_many(batch, rejected, faults, reasons, examples, settings)
     return reasons, examples
 
 
-def _too_many_rejects(
-    batch: RowMapping,
+def refuse_too_many(
+    batch: RowMapping | Mapping[str, Any],
     rejected: int,
+    faults: int,
     reasons: dict[str, int],
     examples: list[Example],
     settings: Settings,
-) -> BadFileError:
-    """Its rows are rolled back with all else: what is to be seen of them has to be in the error."""
+) -> None:
+    """Raise BadFileError where more rows are rejected, for ``faults`` of theirs, than the settings allow.
+
+    Its rows are rolled back with all else: what is to be seen of them has to be in the error.
+    """
+    nothing_left = rejected == batch["rows_read"] and settings.max_reject_ratio < 1
+    if not nothing_left and faults <= batch["rows_read"] * settings.max_reject_ratio:
+        return
     counts = ", ".join(f"{reason} {rows}" for reason, rows in reasons.items())
-    return BadFileError(
+    raise BadFileError(
         batch["file_name"],
         "TOO_MANY_REJECTS",
         f"{rejected} of {batch['rows_read']} rows rejected ({counts}); nothing was stored;"
@@ -181,7 +188,16 @@ def _too_many_rejects(
     )
 
 
-def _date_hint(batch: RowMapping, reasons: dict[str, int], settings: Settings) -> list[str]:
+def hints_of(
+    batch: RowMapping | Mapping[str, Any], reasons: dict[str, int], superseded: int, settings: Settings
+) -> tuple[str, ...]:
+    """What might be meant otherwise in a batch."""
+    return (*_date_hint(batch, reasons, settings), *_line_hint(batch, superseded))
+
+
+def _date_hint(
+    batch: RowMapping | Mapping[str, Any], reasons: dict[str, int], settings: Settings
+) -> list[str]:
     if "OUT_OF_RANGE_DATE" not in reasons:
         return []
     rules = settings.rules
@@ -191,7 +207,7 @@ def _date_hint(batch: RowMapping, reasons: dict[str, int], settings: Settings) -
     return [f"an order may lie from {first} to {last}; these are rules of the warehouse: minidw rules"]
 
 
-def _line_hint(batch: RowMapping, superseded: int) -> list[str]:
+def _line_hint(batch: RowMapping | Mapping[str, Any], superseded: int) -> list[str]:
     if not superseded or has_numbers(batch):
         return []
     return [

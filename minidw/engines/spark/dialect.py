@@ -14,7 +14,7 @@ _BEYOND, _TINY = "99999999999", "1E-26"
 FUNCTIONS = {
     *("abs", "coalesce", "concat_ws", "count", "date_trunc", "first_value", "greatest", "lag", "lead"),
     *("least", "length", "lpad", "max", "min", "nullif", "octet_length", "replace", "round", "row_number"),
-    *("split_part", "substr", "sum", "translate"),
+    *("current_date", "split_part", "substr", "sum", "translate"),
 }
 """The functions that mean the same on both; ``lower``, say, folds other letters."""
 FIELDS = {"year", "quarter", "month", "week", "day", "hour", "minute"}

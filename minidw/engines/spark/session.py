@@ -1,14 +1,17 @@
 """The Spark session that everything here runs in: one per process, as Spark has it."""
 
+import logging
 import os
+import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from minidw.errors import SettingsError
+from minidw.errors import DatabaseError, SettingsError, printable
 from minidw.transforms.constructs import Query
 
 if TYPE_CHECKING:
@@ -45,11 +48,14 @@ def start_session(master: str | None = None, conf: Mapping[str, str] | None = No
     ``conf``: settings of Spark, such as ``spark.executor.memory``; those that the answers depend on are ours.
     Raises SettingsError where Java, pyspark or the master is missing.
     """
-    require_spark()
+    require_packages()
+    require_java()
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    for name in ("DataFrameQueryContextLogger", "SQLQueryContextLogger"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what they tell is raised as well
     builder: Any = SparkSession.builder.master(master or MASTER).appName("minidw")
     for name, value in {**_QUICK, **(conf or {}), **_FIXED}.items():
         builder = builder.config(name, value)
@@ -60,11 +66,15 @@ def start_session(master: str | None = None, conf: Mapping[str, str] | None = No
     return session
 
 
-def require_spark() -> None:
-    """Raise SettingsError, in one line, for what is not installed."""
+def require_packages() -> None:
+    """Raise SettingsError, in one line, for what is not installed of Python."""
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise SettingsError(f"{', '.join(missing)} is not installed: pip install 'minidw[spark]'")
+
+
+def require_java() -> None:
+    """Raise SettingsError, in one line, where there is no Java."""
     home = os.environ.get("JAVA_HOME")
     if not (shutil.which("java") or (home and (Path(home) / "bin" / "java").exists())):
         raise SettingsError(
@@ -78,6 +88,32 @@ def execute(session: "SparkSession", statement: Query, parameters: Mapping[str, 
 
     text, bound = compiled(statement, parameters)
     return session.sql(text, args=bound)
+
+
+@contextmanager
+def failures() -> Iterator[None]:
+    """What Spark, Iceberg or the disk says, in one line; nothing of a run is stored then.
+
+    Raises DatabaseError.
+    """
+    from py4j.protocol import Py4JError
+    from pyiceberg.exceptions import RESTError
+    from pyspark.errors import PySparkException
+
+    try:
+        yield
+    except (PySparkException, Py4JError, RESTError) as error:
+        raise DatabaseError(f"Spark: {_cause(str(error))}; nothing was stored") from error
+    except OSError as error:
+        raise DatabaseError(
+            f"the lake: {error.strerror or _first_line(error)}; nothing was stored"
+        ) from error
+
+
+def _cause(text: str) -> str:
+    """Of the many lines of a failure the one that tells most: the innermost error."""
+    found = re.findall(r"^(?:Caused by: )?(?:[\w.]+\.)?(\w*(?:Error|Exception): .+)", text, re.MULTILINE)
+    return printable(" ".join((found[-1] if found else text.split("\n")[0]).split()))
 
 
 def _first_line(error: BaseException) -> str:
