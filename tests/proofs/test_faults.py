@@ -214,9 +214,13 @@ class Twins:
 
 
 @pytest.fixture
-def twins(server: URL, warehouse: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Twins]:
-    """The second warehouse comes to be as the first did; both draw the same pseudonyms."""
-    with warehouse_on(server, template="minidw_session") as untroubled:
+def twins(server: URL, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Twins]:
+    """Both are made alike and draw the same pseudonyms, on engines of their own, that can be watched."""
+    engine.dispose()
+    with (
+        warehouse_on(server, template="minidw_session") as warehouse,
+        warehouse_on(server, template="minidw_session") as untroubled,
+    ):
         both = Twins(warehouse, untroubled, tmp_path)
         monkeypatch.setattr(erase, "pseudonym", lambda: f"erased-{both.number:016}")
         yield both
