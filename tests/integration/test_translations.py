@@ -1,5 +1,6 @@
 """What a feed declares, key by key, against a plain-Python reading of the same text."""
 
+import csv
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from minidw import OrderLine, OrderRejected, Settings
 from tests.support import model
 from tests.support.exports import Export
 
+EXPORTS = Path(__file__).parents[1] / "data" / "exports"
 Texts = st.SearchStrategy[str]
 SETTINGS = Settings(max_reject_ratio=Decimal(1), currency="EUR")
 RULES = model.Rules(currency="EUR")
@@ -201,7 +203,7 @@ def staged_alike(conn: Connection, directory: Path, export: Export) -> int:
     return len(expected.lines)
 
 
-@pytest.mark.parametrize("examples", [2, pytest.param(150, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [2, pytest.param(60, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("key", KEYS)
 def test_a_key_reads_as_plain_python_does(conn: Connection, tmp_path: Path, key: str, examples: int) -> None:
     staged = 0
@@ -216,3 +218,25 @@ def test_a_key_reads_as_plain_python_does(conn: Connection, tmp_path: Path, key:
 
     some()
     assert staged or examples == 2  # of forty rows all may be bad
+
+
+@pytest.mark.parametrize(
+    ("file", "toml", "staged"),
+    [
+        ("numbers.csv", "", 7),
+        ("numbers.csv", '[values]\ndecimal = "."\nreturns = "subtract"\nfree = true', 13),
+        ("numbers.csv", '[values]\ndecimal = ","', 2),
+        ("timestamps.csv", "", 11),
+        ("timestamps.csv", '[values]\ndates = "mdy"\ntime_zone = "America/New_York"', 2),
+        ("timestamps.csv", '[values]\ndates = "ymd"', 14),
+        ("statuses.csv", "", 3),
+        ("statuses.csv", '[status]\nCompleted = "delivered"\n"on hold" = "pending"\nvoided = "cancelled"', 7),
+    ],
+)
+def test_values_as_shops_write_them(
+    conn: Connection, tmp_path: Path, file: str, toml: str, staged: int
+) -> None:
+    with (EXPORTS / file).open(encoding="utf-8", newline="") as text:
+        header, *records = csv.reader(text)
+    export = Export(toml, tuple(header), tuple(map(tuple, records)))
+    assert staged_alike(conn, tmp_path, export) == staged
