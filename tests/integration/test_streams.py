@@ -111,9 +111,10 @@ class Case:
         return self.reports if name in REPORTS else self.works
 
 
-def refused(said: str, **how: object) -> Case:
-    """A case in which there is no warehouse to work on."""
-    return Case((2, said), (2, said), without=FINE, **how)  # type: ignore[arg-type]
+def refused(said: str, exceptions: dict[str, Said] | None = None, **how: object) -> Case:
+    """A case in which there is no warehouse to work on; doctor's report says so."""
+    others = {"doctor": (2, "")} | (exceptions or {})
+    return Case((2, said), (2, said), without=FINE, exceptions=others, **how)  # type: ignore[arg-type]
 
 
 def in_a_directory(make: Callable[[Path], object]) -> Callable[[], None]:
