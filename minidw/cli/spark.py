@@ -17,7 +17,13 @@ if TYPE_CHECKING:
 def add_spark(commands: Commands) -> None:
     """minidw spark COMMAND"""
     text = "the same classes on Apache Spark, in a lake of Iceberg tables"
-    group = commands.add_parser("spark", help=text, description=text[0].upper() + text[1:] + ".")
+    group = commands.add_parser(
+        "spark",
+        help=text,
+        description=text[0].upper() + text[1:] + ".",
+        epilog="examples:\n  minidw spark run orders/*.csv --lake /data/lake\n  minidw spark run --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     inner = group.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add_command in (_add_run, _add_verify, _add_status, _add_report, _add_sql, _add_publish, _add_prune):
         add_command(inner)
