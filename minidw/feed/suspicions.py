@@ -24,10 +24,11 @@ class Suspicions:
 
     def add(self, text: bytes) -> None:
         """The next piece."""
-        if not self.exponents:
+        # One byte is looked for ten times as fast as two, and most files have no plus.
+        if not self.exponents and b"+" in text:
             joint = self._last + text[:1]
             self.exponents = b"E+" in text or b"e+" in text or joint in (b"E+", b"e+")
-            self._last = text[-1:]
+        self._last = text[-1:]
         if self._looks_for_controls and self._control is None and (found := _CONTROLS.search(text)):
             self._control = found[0].decode().encode("latin-1").decode("cp1252", "replace")
 
