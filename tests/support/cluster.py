@@ -7,17 +7,15 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
+
+import pytest
 
 
 @contextmanager
 def cluster(directory: Path, workers: int = 2) -> Iterator[tuple[str, list[int]]]:
     """The URL of the master, and the process ids of the workers."""
-    found = find_spec("pyspark")
-    assert found is not None
-    assert found.origin is not None
-    home = Path(found.origin).parent
+    home = Path(pytest.importorskip("pyspark").__file__).parent
     environment = os.environ | {"SPARK_HOME": str(home), "SPARK_LOCAL_IP": "127.0.0.1"}
     running: list[subprocess.Popen[bytes]] = []
 

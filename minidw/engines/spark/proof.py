@@ -10,7 +10,7 @@ from minidw.engines.spark.catalog import lake_path, read_lake
 from minidw.engines.spark.frames import Frames
 from minidw.engines.spark.ledger import TABLE, read_ledger
 from minidw.engines.spark.raw import RAW, show_ledger
-from minidw.engines.spark.session import start_session
+from minidw.engines.spark.session import failures, start_session
 from minidw.engines.spark.stage import JUDGED, LINES, NEWEST, REJECTED, find_fates, judge, newest_of
 from minidw.engines.spark.statements import check_marts
 from minidw.proofs.verify import Difference, Verified
@@ -54,19 +54,20 @@ def verify(
     tables: dict[str, int] = {}
     differences: list[Difference] = []
     try:
-        show_ledger(frames, ledger, ledger)
-        for held in (RAW, REJECTED, LINES, *(mart.__table__ for mart in all_marts())):
-            frames.show(held)
-        judge(frames, ledger)
-        find_fates(frames, again=True)
-        frames.keep(frames.execute(newest_of([row["batch_id"] for row in ledger])), NEWEST.name)
-        frames.show(LINES)
-        for name, statement in _comparisons():
-            found = frames.execute(statement)
-            tables[name] = tables.get(name, 0) + found.count()
-            for row in found.limit(FIRST).collect() if tables[name] else ():
-                values = row.asDict()
-                differences.append(Difference(name, values.pop("side"), values))
+        with failures():
+            show_ledger(frames, ledger, ledger)
+            for held in (RAW, REJECTED, LINES, *(mart.__table__ for mart in all_marts())):
+                frames.show(held)
+            judge(frames, ledger)
+            find_fates(frames, again=True)
+            frames.keep(frames.execute(newest_of([row["batch_id"] for row in ledger])), NEWEST.name)
+            frames.show(LINES)
+            for name, statement in _comparisons():
+                found = frames.execute(statement)
+                tables[name] = tables.get(name, 0) + found.count()
+                for row in found.limit(FIRST).collect() if tables[name] else ():
+                    values = row.asDict()
+                    differences.append(Difference(name, values.pop("side"), values))
     finally:
         frames.drop()
     return Verified(differences, tables, 0, [], 0)
