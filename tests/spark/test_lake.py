@@ -171,8 +171,9 @@ def test_feeds_marts_of_ones_own_and_other_rules(
     lake, rules = tmp_path / "lake", Settings(url=settings.url, max_reject_ratio=Decimal(1), currency="USD")
     shopify, export = named_feed("shopify"), EXPORTS / "shopify.csv"
     plain = feed("order_id | line_number | price | customer_id\n9 | 1 | 100 | ada\n9 | 2 | 0.01 | ada")
-    with other.begin() as conn:
-        create_tables(conn)
+    for bind in (warehouse, other):
+        with bind.begin() as conn:
+            create_tables(conn)
 
     lakes.run([export], lake=lake, format=shopify, settings=rules)
     lakes.run([plain], lake=lake, settings=rules)
