@@ -87,16 +87,16 @@ def change_of(
 
 def changed_rows(mart: type[Mart], before: FromClause, after: FromClause) -> Query:
     """The rows of a mart in which two tables differ, the largest change first; ``kind`` says how."""
-    grain, columns = keys(mart), list(measures(mart))
-    values = [name for name in columns if name not in grain]
-    same_key = and_(*(before.c[name] == after.c[name] for name in grain))
+    key, columns = keys(mart), list(measures(mart))
+    values = [name for name in columns if name not in key]
+    same_key = and_(*(before.c[name] == after.c[name] for name in key))
     amounts = [name for name in (*named(mart, Role.TOTAL), *values) if _is_number(after.c[name])]
     size = [func.abs(func.coalesce(after.c[name], 0) - func.coalesce(before.c[name], 0)) for name in amounts]
-    gained, lost = before.c[grain[0]].is_(None), after.c[grain[0]].is_(None)
+    gained, lost = before.c[key[0]].is_(None), after.c[key[0]].is_(None)
     return (
         select(
             case((gained, "gained"), (lost, "lost"), else_="changed").label("kind"),
-            *(func.coalesce(after.c[name], before.c[name]).label(f"key_{name}") for name in grain),
+            *(func.coalesce(after.c[name], before.c[name]).label(f"key_{name}") for name in key),
             *(before.c[name].label(f"before_{name}") for name in values),
             *(after.c[name].label(f"after_{name}") for name in values),
         )
@@ -104,7 +104,7 @@ def changed_rows(mart: type[Mart], before: FromClause, after: FromClause) -> Que
         .where(or_(gained, lost, *(before.c[name].is_distinct_from(after.c[name]) for name in values)))
         .order_by(
             *(change.desc() for change in size[:1]),
-            *(func.coalesce(after.c[name], before.c[name]) for name in grain),
+            *(func.coalesce(after.c[name], before.c[name]) for name in key),
         )
     )
 
