@@ -102,12 +102,12 @@ def test_twenty_batches_on_a_cluster(
 ) -> None:
     files, lake = write_batches(tmp_path, 20, 7), tmp_path / "lake"
     with cluster(tmp_path) as (master, _):
-        driver = start(lake, master, database, *files)
-        for number, path in enumerate(files, 1):
-            assert driver.stdout is not None
-            assert driver.stdout.readline() == f"{number}\n"
-            minidw.run(path, other, settings=settings)
-        assert driver.wait() == 0
+        with start(lake, master, database, *files) as driver:
+            for number, path in enumerate(files, 1):
+                assert driver.stdout is not None
+                assert driver.stdout.readline() == f"{number}\n"
+                minidw.run(path, other, settings=settings)
+        assert driver.returncode == 0
     assert of_lake(lake, settings) == of_warehouse(other)
 
 
