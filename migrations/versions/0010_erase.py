@@ -52,6 +52,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    # What was erased stays so; only that it was is forgotten.
+    # What was erased stays so, but nobody would notice a later delivery of the customer any more.
+    op.get_context().script.get_revision("0002").module.refuse_loss(
+        down_revision, "raw.erasures", "customers that were erased, of whom a later delivery is told"
+    )
     op.drop_table("erasure_key", schema="raw")
     op.drop_table("erasures", schema="raw")

@@ -219,6 +219,11 @@ LOSSES: list[tuple[str, str, Callable[[Engine, Feed], object]]] = [
         lambda dw, _: minidw.set_rules({"SEGMENT_VIP": 20000}, dw),
     ),
     (
+        "0009",
+        "customers that were erased, of whom a later delivery is told (1)",
+        lambda dw, _: minidw.erase(["c1"], dw),
+    ),
+    (
         "0006",
         "batches that took the place of another (1)",
         lambda dw, feed: minidw.run(feed("order_id\n1"), dw, replace=1),
