@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 from minidw.cli.feeds import declared, declaring
 from minidw.cli.options import Commands, add, destroying, reporting, whole_number, writing
 from minidw.cli.output import Output, confirm
-from minidw.errors import SettingsError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,11 +94,7 @@ def _on_spark() -> argparse.ArgumentParser:
     parent = argparse.ArgumentParser(add_help=False)
     parent.add_argument("--master", metavar="URL", help="of Spark, such as spark://host:7077 (local[*])")
     parent.add_argument(
-        "--conf",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a setting of Spark",
+        "--conf", type=_pair, action="append", default=[], metavar="NAME=VALUE", help="a setting of Spark"
     )
     return parent
 
@@ -177,14 +172,13 @@ def prune(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _where(arguments: argparse.Namespace) -> dict[str, Any]:
-    conf = dict(_pair(text) for text in arguments.conf)
-    return {"lake": arguments.lake, "master": arguments.master, "conf": conf}
+    return {"lake": arguments.lake, "master": arguments.master, "conf": dict(arguments.conf)}
 
 
 def _pair(text: str) -> tuple[str, str]:
     name, equals, value = text.partition("=")
     if not equals:
-        raise SettingsError(f"--conf {text}: write it as spark.executor.memory=2g")
+        raise argparse.ArgumentTypeError(f"{text}: write it as spark.executor.memory=2g")
     return name, value
 
 
