@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from minidw.errors import WarehouseBusyError as WarehouseBusyError
     from minidw.extract import read as read
     from minidw.extract import to_arrow as to_arrow
-    from minidw.feed import Format as Format
+    from minidw.feed import Feed as Feed
     from minidw.feed import Input as Input
     from minidw.feed import named_feed as named_feed
     from minidw.feed.evidence import Finding as Finding
@@ -143,7 +143,7 @@ MODULES = {
     "Exported": "reports.export",
     "Fault": "transforms.reasons",
     "Finding": "feed.evidence",
-    "Format": "feed",
+    "Feed": "feed",
     "GeneratedExport": "generate",
     "Input": "feed",
     "Inspection": "feed.inspection",

@@ -9,7 +9,7 @@ from minidw.cli.output import Output
 from minidw.errors import SettingsError, printable
 
 if TYPE_CHECKING:
-    from minidw.feed import Format
+    from minidw.feed import Feed
 
 
 def declaring() -> argparse.ArgumentParser:
@@ -52,13 +52,13 @@ def declaring() -> argparse.ArgumentParser:
     return parent
 
 
-def declared(arguments: argparse.Namespace) -> "Format":
+def declared(arguments: argparse.Namespace) -> "Feed":
     """The feed of the options."""
     from dataclasses import replace
 
-    from minidw.feed import Format, named_feed
+    from minidw.feed import Feed, named_feed
 
-    feed = named_feed(arguments.feed) if arguments.feed else Format()
+    feed = named_feed(arguments.feed) if arguments.feed else Feed()
     simple = ("dates", "time_zone", "decimal", "price_is", "returns", "skip_lines", "delimiter", "encoding")
     given: dict[str, Any] = {
         name: getattr(arguments, name) for name in simple if getattr(arguments, name) is not None

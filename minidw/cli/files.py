@@ -109,14 +109,14 @@ def preview(arguments: argparse.Namespace, output: Output) -> int:
         return 0
     if arguments.replace is not None or not arguments.files:
         _one_file(arguments)
-    format = declared(arguments)
+    feed = declared(arguments)
     sources = find_files(arguments.files)
     draw = terminal.print_preview if len(sources) < terminal.MANY_FILES else terminal.print_preview_line
     for source in sources:
         seen = minidw.preview(
             source,
             rows=arguments.rows,
-            format=format,
+            feed=feed,
             force=arguments.force,
             replace=arguments.replace,
             accept_rules=arguments.accept_rules,
@@ -140,15 +140,15 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
 
     output.document["results"] = []
     settings = Settings.from_env()
-    format = declared(arguments)
+    feed = declared(arguments)
     sources = find_files(arguments.files)
-    files = [_without_descriptors(survey(source, format)) for source in sources]
+    files = [_without_descriptors(survey(source, feed)) for source in sources]
     many = len(sources) >= terminal.MANY_FILES
     results: list[Result] = []
     try:
         with bound(None, settings, create=True, wait=not arguments.no_wait) as engine:
             for source, surveyed in zip(sources, files, strict=True):
-                file = surveyed or survey(source, format)
+                file = surveyed or survey(source, feed)
                 result = call(
                     file,
                     engine,

@@ -105,7 +105,7 @@ def run(arguments: argparse.Namespace, output: Output) -> int:
     output.document["results"] = []
     done = spark.run(
         arguments.files,
-        format=declared(arguments),
+        feed=declared(arguments),
         number_lines=arguments.number_lines,
         force=arguments.force,
         wait=not arguments.no_wait,

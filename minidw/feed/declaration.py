@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from minidw.errors import SettingsError, printable
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 
 SECTIONS = {
     "file": ("delimiter", "encoding", "skip_lines", "skip_malformed"),
     "values": ("dates", "time_zone", "decimal", "fill_down", "lines", "price_is", "returns", "free"),
 }
-"""The tables of a declaration whose keys are fields of a Format; ``columns`` and ``status`` are fields."""
+"""The tables of a declaration whose keys are fields of a Feed; ``columns`` and ``status`` are fields."""
 
 QUESTION = "?"
 """In a declaration that ``inspect`` wrote: what the file does not settle, and somebody has to say."""
@@ -42,7 +42,7 @@ _KINDS: dict[str, tuple[type, str]] = {
 }
 
 
-def from_toml(path: Path) -> Format:
+def from_toml(path: Path) -> Feed:
     """The feed that a TOML file declares; it goes by the name of the file.
 
     Raises SettingsError for the first fault, in one line.
@@ -56,7 +56,7 @@ def from_toml(path: Path) -> Format:
     return from_text(text, name=path.stem, shown=shown)
 
 
-def from_text(text: str, *, name: str, shown: str) -> Format:
+def from_text(text: str, *, name: str, shown: str) -> Feed:
     """The feed that the text of a TOML file declares."""
     try:
         return from_dict(tomllib.loads(text), name=name)
@@ -66,7 +66,7 @@ def from_text(text: str, *, name: str, shown: str) -> Format:
         raise SettingsError(f"feed {shown}: {error}") from None
 
 
-def from_dict(declared: Mapping[str, Any] | None, *, name: str | None = None) -> Format:
+def from_dict(declared: Mapping[str, Any] | None, *, name: str | None = None) -> Feed:
     """The feed of a declaration that was read already, None if there is none.
 
     Raises SettingsError for the first fault.
@@ -89,33 +89,33 @@ def from_dict(declared: Mapping[str, Any] | None, *, name: str | None = None) ->
             given[key] = value
     for key in ("recognise", "fill_down"):
         given[key] = tuple(_text(part, key) for part in given.get(key, ()))
-    return Format(**given)
+    return Feed(**given)
 
 
-def to_dict(format: Format) -> dict[str, Any]:
+def to_dict(feed: Feed) -> dict[str, Any]:
     """What of a feed differs from the defaults, in the tables of its TOML: plain data, as for the ledger."""
 
     def differing(names: tuple[str, ...]) -> dict[str, Any]:
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name in names
-            if (value := getattr(format, name)) != _DEFAULTS[name]
+            if (value := getattr(feed, name)) != _DEFAULTS[name]
         }
 
-    columns = {ours: column.declared() for ours, column in format.columns.items()}
+    columns = {ours: column.declared() for ours, column in feed.columns.items()}
     tables = {
         **{section: differing(names) for section, names in SECTIONS.items()},
         "columns": columns,
-        "status": dict(format.status),
+        "status": dict(feed.status),
     }
     return differing(("name", *_TOP)) | {name: table for name, table in tables.items() if table}
 
 
-def differences(held: Format, asked: Format) -> tuple[str, ...]:
+def differences(held: Feed, asked: Feed) -> tuple[str, ...]:
     """The keys by which two feeds read the same file otherwise, each with both values."""
 
-    def flat(format: Format) -> dict[str, Any]:
-        tables = to_dict(replace(format, name="", description="", recognise=()))
+    def flat(feed: Feed) -> dict[str, Any]:
+        tables = to_dict(replace(feed, name="", description="", recognise=()))
         return {f"{table}.{key}": value for table, inner in tables.items() for key, value in inner.items()}
 
     ours, theirs = flat(held), flat(asked)
@@ -149,5 +149,5 @@ def _text(value: Any, place: str) -> str:
 
 
 _DEFAULTS: dict[str, Any] = {
-    field.name: field.default if field.default is not MISSING else None for field in fields(Format)
+    field.name: field.default if field.default is not MISSING else None for field in fields(Feed)
 }

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from minidw.feed.format import Dates, Mark
+from minidw.feed.feed import Dates, Mark
 from minidw.feed.reading import read_number, read_time
 
 Read = TypeVar("Read")

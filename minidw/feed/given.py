@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from minidw.errors import BadFileError, SettingsError, printable
+from minidw.feed.feed import Feed
 from minidw.feed.fetch import fetched, is_url, name_of
-from minidw.feed.format import Format
 from minidw.feed.rows import ArrowStream, frame_as_csv, mappings_as_csv
 from minidw.feed.source import CHUNK, STANDARD_INPUT, Source, refusals
 from minidw.feed.unpack import packed_as
@@ -41,7 +41,7 @@ Input = (
 """What a run loads: a path, ``-``, an ``https://`` or ``s3://`` URL, bytes, a file object, rows, a frame."""
 
 
-def source_of(given: Input, format: Format, name: str | None = None) -> tuple[Source, Format]:
+def source_of(given: Input, feed: Feed, name: str | None = None) -> tuple[Source, Feed]:
     """Where the bytes can be read, and how: what minidw has written itself needs no delimiter or encoding.
 
     Raises BadFileError where it cannot be had, and SettingsError where it is nothing to load.
@@ -50,9 +50,9 @@ def source_of(given: Input, format: Format, name: str | None = None) -> tuple[So
     if isinstance(given, os.PathLike) or (
         isinstance(given, str) and given != STANDARD_INPUT and not is_url(given)
     ):
-        return Source(title, Path(given)), format
-    mark = format.decimal or "."
-    written = replace(format, delimiter=",", encoding="utf-8", skip_lines=0)
+        return Source(title, Path(given)), feed
+    mark = feed.decimal or "."
+    written = replace(feed, delimiter=",", encoding="utf-8", skip_lines=0)
     if isinstance(given, str):
         pieces = fetched(given, title) if is_url(given) else _standard_input(title)
     elif isinstance(given, bytes | bytearray | memoryview):
@@ -60,7 +60,7 @@ def source_of(given: Input, format: Format, name: str | None = None) -> tuple[So
     elif hasattr(given, "__arrow_c_stream__"):
         return _spooled(title, frame_as_csv(given, title, mark)), written  # type: ignore[arg-type]
     elif hasattr(given, "read"):
-        pieces = _read(given, title, format.encoding)
+        pieces = _read(given, title, feed.encoding)
     elif isinstance(given, Iterable) and not isinstance(given, Mapping):
         return _spooled(title, mappings_as_csv(given, title, mark)), written
     else:
@@ -68,7 +68,7 @@ def source_of(given: Input, format: Format, name: str | None = None) -> tuple[So
             "source: a path, a URL, bytes, a file object, an iterable of mappings or a data frame is needed,"
             f" not {type(given).__name__}"
         )
-    return _spooled(title, pieces), format
+    return _spooled(title, pieces), feed
 
 
 def _title(given: Any) -> str:

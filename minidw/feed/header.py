@@ -10,7 +10,7 @@ from typing import NoReturn
 from minidw.errors import BadFileError, printable
 from minidw.feed.advice import declare, declare_column, declare_constant
 from minidw.feed.column import Column, fold
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.schema.vocabulary import FEED_COLUMNS, OPTIONAL_COLUMNS, REQUIRED_COLUMNS
 
 MAX_COLUMNS = 300  # a row of that many values, however long each, still fits into a page of PostgreSQL
@@ -31,19 +31,19 @@ class Header:
     columns: tuple[str | None, ...]
 
 
-def match_header(line: str, format: Format, file: str, number: int = 1) -> Header:
+def match_header(line: str, feed: Feed, file: str, number: int = 1) -> Header:
     """What a header, in the line of this number, says; BadFileError where it is not that of the feed."""
-    names = split_header(line, format.delimiter)
-    spelled = {fold(name): name for column in format.columns.values() for name in column.names}
-    wanted = _wanted(format)
+    names = split_header(line, feed.delimiter)
+    spelled = {fold(name): name for column in feed.columns.values() for name in column.names}
+    wanted = _wanted(feed)
     folded = [fold(name) for name in names]
     columns = [wanted.get(name) for name in folded]
 
     def refuse(message: str) -> NoReturn:
         raise BadFileError(file, "HEADER", message, line=number)
 
-    if missing := _missing(format, folded):
-        refuse(_explain(line, names, format, missing))
+    if missing := _missing(feed, folded):
+        refuse(_explain(line, names, feed, missing))
     if len(names) > MAX_COLUMNS:
         refuse(f"{len(names)} columns; at most {MAX_COLUMNS} can be kept")
     counts = Counter(folded)
@@ -72,26 +72,26 @@ def list_names(names: Iterable[str]) -> str:
     return ", ".join(shown[:10]) + (f" and {len(shown) - 10} more" if len(shown) > 10 else "")
 
 
-def _wanted(format: Format) -> dict[str, str]:
+def _wanted(feed: Feed) -> dict[str, str]:
     """The folded name of each column that takes the place of one of ours."""
     undeclared = [
         ours
         for ours in FEED_COLUMNS
-        if ours not in format.columns and not (ours == "line_number" and format.lines == "single")
+        if ours not in feed.columns and not (ours == "line_number" and feed.lines == "single")
     ]
-    used = {fold(name) for column in format.columns.values() for name in column.names}
+    used = {fold(name) for column in feed.columns.values() for name in column.names}
     by_themselves = {fold(ours): ours for ours in undeclared if fold(ours) not in used}
-    return by_themselves | {fold(theirs): ours for ours, theirs in format.direct.items()}
+    return by_themselves | {fold(theirs): ours for ours, theirs in feed.direct.items()}
 
 
-def _missing(format: Format, folded: list[str]) -> dict[str, Column]:
+def _missing(feed: Feed, folded: list[str]) -> dict[str, Column]:
     """Our columns that nothing in the header feeds, and what was to feed them."""
     wanted: dict[str, Column] = {
-        ours: Column((ours,)) for ours in REQUIRED_COLUMNS if ours not in format.columns
+        ours: Column((ours,)) for ours in REQUIRED_COLUMNS if ours not in feed.columns
     }
-    if format.lines == "given" and "line_number" not in format.columns:
+    if feed.lines == "given" and "line_number" not in feed.columns:
         wanted["line_number"] = Column(("line_number",))
-    wanted |= format.columns
+    wanted |= feed.columns
 
     def is_fed(ours: str, column: Column) -> bool:
         found = [fold(name) in folded for name in column.names]
@@ -99,26 +99,26 @@ def _missing(format: Format, folded: list[str]) -> dict[str, Column]:
             return all(found)
         return any(found) or (column.constant is not None and (not found or ours in OPTIONAL_COLUMNS))
 
-    by_themselves = _wanted(format)
+    by_themselves = _wanted(feed)
     return {
         ours: column
         for ours, column in wanted.items()
-        if not is_fed(ours, column) or (ours not in format.columns and by_themselves.get(fold(ours)) != ours)
+        if not is_fed(ours, column) or (ours not in feed.columns and by_themselves.get(fold(ours)) != ours)
     }
 
 
-def _explain(line: str, names: list[str], format: Format, missing: dict[str, Column]) -> str:
+def _explain(line: str, names: list[str], feed: Feed, missing: dict[str, Column]) -> str:
     """Why a header is not that of the feed, and what to do."""
     from minidw.feed.known import recognised, title
 
     line = line[:10_000]  # a broken file's first line may be megabytes
-    for delimiter in (format.delimiter, *DELIMITERS):
-        known = None if format.name else recognised(split_header(line, delimiter))
+    for delimiter in (feed.delimiter, *DELIMITERS):
+        known = None if feed.name else recognised(split_header(line, delimiter))
         if known:
             return f"this looks like {title(known)}: --feed {known.name}"
-    if better := _better_delimiter(line, format):
+    if better := _better_delimiter(line, feed):
         return f"the delimiter looks like {better!r}; declare {declare('delimiter', _spelled(better))}"
-    if not _found(names, format) and any(_NUMBER_OR_TIME.fullmatch(name) for name in names):
+    if not _found(names, feed) and any(_NUMBER_OR_TIME.fullmatch(name) for name in names):
         expected = list_names(REQUIRED_COLUMNS)
         return f"there is no header: the first line looks like data; a header names {expected}"
     asked = [
@@ -133,20 +133,20 @@ def _explain(line: str, names: list[str], format: Format, missing: dict[str, Col
     )
 
 
-def _found(names: list[str], format: Format) -> int:
+def _found(names: list[str], feed: Feed) -> int:
     """How many of the names mean something to the feed."""
-    spelled = {fold(name) for column in format.columns.values() for name in column.names}
-    return len({fold(name) for name in names} & (_wanted(format).keys() | spelled))
+    spelled = {fold(name) for column in feed.columns.values() for name in column.names}
+    return len({fold(name) for name in names} & (_wanted(feed).keys() | spelled))
 
 
-def _better_delimiter(line: str, format: Format) -> str | None:
+def _better_delimiter(line: str, feed: Feed) -> str | None:
     """Another delimiter that makes more sense of the header, if there is one."""
 
     def score(candidate: str) -> tuple[int, int]:
         names = split_header(line, candidate)
-        return _found(names, format), len(names)
+        return _found(names, feed), len(names)
 
-    found, count = score(format.delimiter)
+    found, count = score(feed.delimiter)
     best = max(DELIMITERS, key=score)
     best_found, best_count = score(best)
     return best if best_found > found or count == 1 < best_count else None

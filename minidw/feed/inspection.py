@@ -11,7 +11,7 @@ from minidw.feed import evidence, meaning, names, writing
 from minidw.feed.column import Column, fold
 from minidw.feed.declaration import from_dict, to_dict
 from minidw.feed.evidence import Finding
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.given import Input
 from minidw.feed.known import known_feed, known_names, known_text, recognised
 from minidw.feed.sample import Sample, look_at
@@ -71,7 +71,7 @@ class Inspection:
         }
 
 
-def inspect(source: Input, format: Format | None = None) -> Inspection:
+def inspect(source: Input, feed: Feed | None = None) -> Inspection:
     """Look at a file: what it is, and which feed would read it. No database is needed, and nothing is loaded.
 
     What the evidence of the values settles is in the findings with its reason; what it does not settle is a
@@ -79,7 +79,7 @@ def inspect(source: Input, format: Format | None = None) -> Inspection:
 
     Args:
         source: what ``run`` loads: the path of a CSV file, packed or not, ``-``, a URL, bytes, rows, a frame
-        format: what is known of it already; beside that, of an export that is recognised its feed
+        feed: what is known of it already; beside that, of an export that is recognised its feed
 
     Returns:
         What was found, settled and open; with no open question its TOML is a feed.
@@ -90,13 +90,13 @@ def inspect(source: Input, format: Format | None = None) -> Inspection:
     Example:
         >>> print(minidw.inspect("orders.csv").findings["values.decimal"].why)
         no way reads all of them: ...'40,00' is read by , only
-        >>> minidw.inspect("orders.csv", minidw.Format(decimal=",")).questions[0].key
+        >>> minidw.inspect("orders.csv", minidw.Feed(decimal=",")).questions[0].key
         'values.decimal'
     """
-    format = format or Format()
-    sample = look_at(source, format)
-    known = None if format.name else recognised(sample.header)
-    base = _beside(known, format) if known else format
+    feed = feed or Feed()
+    sample = look_at(source, feed)
+    known = None if feed.name else recognised(sample.header)
+    base = _beside(known, feed) if known else feed
     findings = [*_of_file(sample, base), *_of_columns(sample, base)]
     columns = dict(base.columns) | {
         finding.key.removeprefix("columns."): Column.of(finding.value)
@@ -122,7 +122,7 @@ def inspect(source: Input, format: Format | None = None) -> Inspection:
     )
 
 
-def _beside(known: Format, said: Format) -> Format:
+def _beside(known: Feed, said: Feed) -> Feed:
     """A known feed, and what is said beside it, which goes first."""
     tables = to_dict(known)
     for key, inner in to_dict(said).items():
@@ -130,7 +130,7 @@ def _beside(known: Format, said: Format) -> Format:
     return from_dict(tables)
 
 
-def _of_file(sample: Sample, base: Format) -> list[Finding]:
+def _of_file(sample: Sample, base: Feed) -> list[Finding]:
     """What a file is, where a feed has to say it."""
     found = []
     if sample.foreign is not None:
@@ -147,7 +147,7 @@ def _of_file(sample: Sample, base: Format) -> list[Finding]:
     return found
 
 
-def _of_columns(sample: Sample, base: Format) -> list[Finding]:
+def _of_columns(sample: Sample, base: Feed) -> list[Finding]:
     """Which column is which by their names, where no feed says it."""
     there = set(sample.names)
     found: dict[str, Finding | None] = {}
@@ -176,7 +176,7 @@ def _texts(column: Column, sample: Sample) -> list[str]:
 
 
 def _of_values(
-    texts: Mapping[str, Sequence[str]], sample: Sample, base: Format, columns: Mapping[str, Column]
+    texts: Mapping[str, Sequence[str]], sample: Sample, base: Feed, columns: Mapping[str, Column]
 ) -> list[Finding]:
     """How the values are to be read, where no feed says it."""
     declared = {**to_dict(base).get("values", {}), **_said_by_known(base)}
@@ -210,7 +210,7 @@ def _with_value(finding: Finding, column: Column) -> Finding:
     return replace(finding, value=column.declared())
 
 
-def _said_by_known(base: Format) -> dict[str, Any]:
+def _said_by_known(base: Feed) -> dict[str, Any]:
     """What a known feed declares of values, where it is the default too: then it is no question."""
     if base.name not in known_names():
         return {}
@@ -225,7 +225,7 @@ def _others(sample: Sample, columns: Mapping[str, Column]) -> dict[str, list[str
     return {name: [row[name].strip() for row in sample.rows] for name in left}
 
 
-def _of_statuses(texts: Mapping[str, Sequence[str]], base: Format) -> list[Finding]:
+def _of_statuses(texts: Mapping[str, Sequence[str]], base: Feed) -> list[Finding]:
     """Each status that nothing says the meaning of."""
     ours = {*STATUSES, "canceled"}
     theirs = {fold(text) for text in base.status}

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 
 from minidw.feed.evidence import Finding, rows
-from minidw.feed.format import Mark
+from minidw.feed.feed import Mark
 from minidw.feed.reading import read_number
 
 Texts = Mapping[str, Sequence[str]]

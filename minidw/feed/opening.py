@@ -3,7 +3,7 @@
 import re
 
 from minidw.errors import BadFileError
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.scan import LINE_END, MAX_LINE
 
 _SEP = re.compile(rb'"?sep=([^"\r\n])"?', re.IGNORECASE)
@@ -16,12 +16,12 @@ class Opening:
     delimiter: that of the feed, or what a line ``sep=;`` says instead
     """
 
-    def __init__(self, file: str, format: Format) -> None:
+    def __init__(self, file: str, feed: Feed) -> None:
         self.lines = 0
         self.size = 0
-        self.delimiter = format.delimiter
+        self.delimiter = feed.delimiter
         self._file = file
-        self._skip = format.skip_lines
+        self._skip = feed.skip_lines
         self._held = b""
         self._over = False
 

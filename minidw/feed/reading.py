@@ -7,7 +7,7 @@ import re
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from minidw.feed.format import Dates, Mark
+from minidw.feed.feed import Dates, Mark
 
 _CURRENCY = r"(?:[$€£¥]|[A-Z]{3})"
 _BLANK = "[ \u00a0\u202f]*"

@@ -16,7 +16,7 @@ from typing import BinaryIO
 from minidw.errors import BadFileError
 from minidw.feed import scan
 from minidw.feed.decode import Decoder, UndecodableError
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.header import Header, match_header
 from minidw.feed.opening import Opening
 from minidw.feed.scan import LINE_END, Scanner, count_lines, first_line_end
@@ -42,14 +42,14 @@ _SURROGATE = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]")
 _UNDECODED = b"\xff"  # never in UTF-8; the byte that could not be decoded follows as hexadecimal digits
 
 
-def salvage(source: Source, format: Format, fault: BadFileError) -> "Salvage":
+def salvage(source: Source, feed: Feed, fault: BadFileError) -> "Salvage":
     """Read a file again in which the scanner met a fault of a line, in bounded memory.
 
     Raises BadFileError where its header or the file as a whole is at fault; otherwise the caller is to close
     the two files.
     """
     with refusals(source.name), ExitStack() as stack:
-        result = Salvage(source, format)
+        result = Salvage(source, feed)
         stack.callback(result.sound.close)
         stack.callback(result.malformed.close)
         with closing(result.texts):
@@ -68,11 +68,11 @@ class Salvage:
     digest, size: of the CSV bytes as delivered
     """
 
-    def __init__(self, source: Source, format: Format) -> None:
-        self.format = format
+    def __init__(self, source: Source, feed: Feed) -> None:
+        self.feed = feed
         self.header = Header((), ())
-        self._opening = Opening(source.name, format)
-        self.texts = self._read_texts(source, format.encoding)
+        self._opening = Opening(source.name, feed)
+        self.texts = self._read_texts(source, feed.encoding)
         self.sound: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115 (they outlive this function)
         self.malformed: BinaryIO = tempfile.TemporaryFile()  # noqa: SIM115
         self.lines = 0
@@ -99,18 +99,18 @@ class Salvage:
             raise fault
         self._line_end = first[0]
         self._line = self._opening.lines + 1
-        self.format = replace(self.format, delimiter=self._opening.delimiter)
-        names = Scanner(self._name, self.format.delimiter, self._match, self._line)
+        self.feed = replace(self.feed, delimiter=self._opening.delimiter)
+        names = Scanner(self._name, self.feed.delimiter, self._match, self._line)
         names.add(header_line)
         names.finish()
         self._columns = names.columns
         self._compile()
-        self.scanner = Scanner(self._name, self.format.delimiter, lambda _: self._columns)
+        self.scanner = Scanner(self._name, self.feed.delimiter, lambda _: self._columns)
         self._keep(first.end())
         self._after_header = copy(self.scanner)
 
     def _match(self, line: bytes) -> int:
-        self.header = match_header(line.decode(), self.format, self._name, self._line)
+        self.header = match_header(line.decode(), self.feed, self._name, self._line)
         return len(self.header.names)
 
     def divide(self) -> None:
@@ -134,7 +134,7 @@ class Salvage:
 
     def _compile(self) -> None:
         """A run of sound records; what may still become a record when more of the text is seen."""
-        delimiter = re.escape(self.format.delimiter.encode())
+        delimiter = re.escape(self.feed.delimiter.encode())
         opened = rb'"[^"\0\xff]*+(?:""[^"\0\xff]*+)*+'
         plain = rb'[^"\r\n\0\xff%b]*+' % delimiter
         field = rb'(?:%b"|%b)' % (opened, plain)

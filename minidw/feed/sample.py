@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from minidw.errors import BadFileError
 from minidw.feed.column import fold
 from minidw.feed.decode import Decoder, UndecodableError
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.given import Input, source_of
 from minidw.feed.header import DELIMITERS
 from minidw.feed.opening import Opening
@@ -53,7 +53,7 @@ class Sample:
         return tuple(map(fold, self.header))
 
 
-def look_at(given: Input, said: Format) -> Sample:
+def look_at(given: Input, said: Feed) -> Sample:
     """Look at a file, in bounded memory, by what is said of it already.
 
     Raises BadFileError where it cannot be read, or is no table.
@@ -66,9 +66,9 @@ def look_at(given: Input, said: Format) -> Sample:
     skip_lines, delimiter, says_sep = _opening_of(head, source.name)
     skip_lines = said.skip_lines or skip_lines
     delimiter = said.delimiter if said.delimiter != "," else delimiter
-    format = Format(delimiter=delimiter, skip_lines=skip_lines, encoding=encoding)
+    feed = Feed(delimiter=delimiter, skip_lines=skip_lines, encoding=encoding)
     header: list[bytes] = []
-    count, fault = _scanned(source, format, header)
+    count, fault = _scanned(source, feed, header)
     if not header:
         raise fault or BadFileError(source.name, "EMPTY_FILE", "the file is empty: not even a header")
     records = _records(_texts(source, encoding), skip_lines + says_sep, delimiter)
@@ -130,7 +130,7 @@ def _texts(source: Source, encoding: str) -> Generator[bytes, None, None]:
 
 def _opening_of(head: bytes, name: str) -> tuple[int, str, bool]:
     """Lines before the header, the delimiter, and whether a first line names it."""
-    opening = Opening(name, Format(delimiter="\x1f"))
+    opening = Opening(name, Feed(delimiter="\x1f"))
     with suppress(BadFileError):
         opening.add(head, final=True)
     if opening.lines:
@@ -173,17 +173,17 @@ def _table(lines: list[str], delimiter: str) -> tuple[float, int, int]:
     return round(rows.count(columns) / len(rows), 1), columns, skip_lines
 
 
-def _scanned(source: Source, format: Format, header: list[bytes]) -> tuple[int, BadFileError | None]:
+def _scanned(source: Source, feed: Feed, header: list[bytes]) -> tuple[int, BadFileError | None]:
     """The rows of a file and the first fault of its structure; its header is added to ``header``."""
 
     def columns_of(line: bytes) -> int:
         header.append(line)
         return len(next(csv.reader([line.decode()], delimiter=opening.delimiter)))
 
-    opening = Opening(source.name, format)
+    opening = Opening(source.name, feed)
     scanner: Scanner | None = None
     try:
-        for text in (*_texts(source, format.encoding), None):
+        for text in (*_texts(source, feed.encoding), None):
             rest = opening.add(text or b"", final=text is None)
             if rest or text is None:
                 scanner = scanner or Scanner(source.name, opening.delimiter, columns_of, opening.lines + 1)

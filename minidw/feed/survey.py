@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from minidw.errors import BadFileError
 from minidw.feed.decode import Decoder, UndecodableError
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.given import Input, source_of
 from minidw.feed.header import Header, match_header
 from minidw.feed.opening import Opening
@@ -20,7 +20,7 @@ from minidw.feed.scan import Scanner
 from minidw.feed.source import Source, find_files
 from minidw.feed.suspicions import Suspicions
 
-__all__ = ["Format", "SurveyedFile", "find_files", "survey"]
+__all__ = ["Feed", "SurveyedFile", "find_files", "survey"]
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class SurveyedFile:
     malformed: lines set aside because the structure of the file is broken there
     exponents: whether there may be a number such as 1.23E+15 in it
     hints: what of it is sound and yet likely not what was meant, in a sentence each
-    declared: the format as it was declared; ``format`` is that of the text which COPY will read
+    declared: the feed as it was declared; ``feed`` is that of the text which COPY will read
     """
 
     name: str
-    format: Format
+    feed: Feed
     sha256: str
     size: int
     rows: int
     header: tuple[str, ...]
     columns: tuple[str | None, ...]
-    declared: Format
+    declared: Feed
     source: Source = field(repr=False)
     text_size: int = field(repr=False)  # of the UTF-8 text from the header to the last row, bytes
     text_start: int = field(default=0, repr=False)  # where in the UTF-8 text the header begins
@@ -74,7 +74,7 @@ class SurveyedFile:
     def explain(self, line: int | None) -> BadFileError:
         """Why COPY refused the structure of the file, at this line, although the survey did not."""
         try:
-            again = _survey(self.source, self.format)
+            again = _survey(self.source, self.feed)
         except BadFileError as error:
             return error
         if again.sha256 != self.sha256 and self.malformed_spool is None:
@@ -118,7 +118,7 @@ class FileStream:
 
     def _read_texts(self) -> Generator[bytes, None, None]:
         file = self._file
-        decoder = Decoder(file.format.encoding)
+        decoder = Decoder(file.feed.encoding)
         digest = hashlib.sha256()
         before, left = file.text_start, file.text_size
         try:
@@ -139,31 +139,31 @@ class FileStream:
         yield text
 
 
-def survey(source: Input, format: Format | None = None, *, name: str | None = None) -> SurveyedFile:
+def survey(source: Input, feed: Feed | None = None, *, name: str | None = None) -> SurveyedFile:
     """Read a file once, in bounded memory, and raise BadFileError for the first fault of its structure.
 
     ``name``: what it is called from now on, in place of where it comes from. A file that is compressed, as
     the suffix of its name says, is decompressed, and one of tab-separated values, .tsv, needs no delimiter.
-    Where the format says to skip malformed lines, a file with a fault in a line is read once more, and what
+    Where the feed says to skip malformed lines, a file with a fault in a line is read once more, and what
     COPY will read goes without such lines.
     """
-    opened, format = source_of(source, format or Format(), name)
-    if opened.is_tsv and format.delimiter == ",":
-        format = replace(format, delimiter="\t")
+    opened, feed = source_of(source, feed or Feed(), name)
+    if opened.is_tsv and feed.delimiter == ",":
+        feed = replace(feed, delimiter="\t")
     try:
-        return _survey(opened, format)
+        return _survey(opened, feed)
     except BadFileError as error:
-        if not format.skip_malformed or error.code not in LINE_FAULTS:
+        if not feed.skip_malformed or error.code not in LINE_FAULTS:
             raise
         fault = error.with_traceback(None)  # which would keep the text that was scanned in memory
-    return _salvaged(opened, format, fault)
+    return _salvaged(opened, feed, fault)
 
 
-def _survey(source: Source, format: Format) -> SurveyedFile:
-    source.refuse_other_formats(format.encoding)
-    reading = _Reading(source.name, format)
-    decoder = Decoder(format.encoding)
-    suspicions = Suspicions(format.encoding)
+def _survey(source: Source, feed: Feed) -> SurveyedFile:
+    source.refuse_other_formats(feed.encoding)
+    reading = _Reading(source.name, feed)
+    decoder = Decoder(feed.encoding)
+    suspicions = Suspicions(feed.encoding)
     digest = hashlib.sha256()
     size = 0
     try:
@@ -177,16 +177,16 @@ def _survey(source: Source, format: Format) -> SurveyedFile:
         reading.finish(decoder.decode(b"", final=True))
     except UndecodableError as error:
         line = reading.stop(error.text)
-        raise error.refusal(source.name, format.encoding, line) from None
+        raise error.refusal(source.name, feed.encoding, line) from None
     return SurveyedFile(
         name=source.name,
-        format=reading.format,
+        feed=reading.feed,
         sha256=digest.hexdigest(),
         size=size,
         rows=reading.scanner.records - 1,
         header=reading.header.names,
         columns=reading.header.columns,
-        declared=format,
+        declared=feed,
         source=source,
         text_size=reading.scanner.size,
         text_start=reading.opening.size,
@@ -198,11 +198,11 @@ def _survey(source: Source, format: Format) -> SurveyedFile:
 class _Reading:
     """One pass over the text of a file: its opening, then its header and rows."""
 
-    def __init__(self, file: str, format: Format) -> None:
-        self.format = format
-        self.opening = Opening(file, format)
+    def __init__(self, file: str, feed: Feed) -> None:
+        self.feed = feed
+        self.opening = Opening(file, feed)
         self.header = Header((), ())
-        self.scanner = Scanner(file, format.delimiter, self._match)
+        self.scanner = Scanner(file, feed.delimiter, self._match)
         self._file = file
         self._begun = False
 
@@ -230,27 +230,27 @@ class _Reading:
         """The opening is over: what it says of the delimiter and the lines is known."""
         if not self._begun:
             self._begun = True
-            self.format = replace(self.format, delimiter=self.opening.delimiter)
-            self.scanner = Scanner(self._file, self.format.delimiter, self._match, self.opening.lines + 1)
+            self.feed = replace(self.feed, delimiter=self.opening.delimiter)
+            self.scanner = Scanner(self._file, self.feed.delimiter, self._match, self.opening.lines + 1)
 
     def _match(self, line: bytes) -> int:
-        self.header = match_header(line.decode(), self.format, self._file, self.opening.lines + 1)
+        self.header = match_header(line.decode(), self.feed, self._file, self.opening.lines + 1)
         return len(self.header.names)
 
 
-def _salvaged(source: Source, format: Format, fault: BadFileError) -> SurveyedFile:
-    salvaged = salvage(source, format, fault)
+def _salvaged(source: Source, feed: Feed, fault: BadFileError) -> SurveyedFile:
+    salvaged = salvage(source, feed, fault)
     spool = Source(source.name, spool=salvaged.sound)
     weakref.finalize(spool, salvaged.sound.close)
     file = SurveyedFile(
         name=source.name,
-        format=replace(salvaged.format, encoding="utf-8", skip_lines=0),  # those of the spool
+        feed=replace(salvaged.feed, encoding="utf-8", skip_lines=0),  # those of the spool
         sha256=salvaged.digest.hexdigest(),
         size=salvaged.size,
         rows=salvaged.scanner.records - 1,
         header=salvaged.header.names,
         columns=salvaged.header.columns,
-        declared=format,
+        declared=feed,
         source=spool,
         text_size=salvaged.scanner.size,
         malformed=salvaged.lines,

@@ -7,12 +7,12 @@ from typing import Any
 
 from minidw.feed.declaration import QUESTION, to_dict
 from minidw.feed.evidence import Finding
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 
 _SECTIONS = ("file", "columns", "values", "status")
 
 
-def toml(file: str, base: Format, findings: Mapping[str, Finding]) -> str:
+def toml(file: str, base: Feed, findings: Mapping[str, Finding]) -> str:
     """A feed that reads the file, once every question in it is answered."""
     declared: dict[str, Any] = to_dict(base)
     questions = sum(finding.is_question for finding in findings.values())

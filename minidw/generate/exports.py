@@ -76,7 +76,7 @@ def generate_export(
 
     Example:
         >>> export = minidw.generate_export("magento", orders=100, seed=7)
-        >>> result = minidw.run(export.path, format=minidw.named_feed("magento"))
+        >>> result = minidw.run(export.path, feed=minidw.named_feed("magento"))
         >>> result.staged[0].rejected
         0
     """

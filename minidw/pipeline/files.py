@@ -3,7 +3,7 @@
 from sqlalchemy import Connection
 
 from minidw.database.engine import Bind
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.given import Input
 from minidw.feed.survey import SurveyedFile, survey
 from minidw.pipeline.attempt import attempt
@@ -18,7 +18,7 @@ def run(
     bind: Bind = None,
     *,
     name: str | None = None,
-    format: Format | None = None,
+    feed: Feed | None = None,
     force: bool = False,
     number_lines: bool = False,
     replace: int | None = None,
@@ -40,7 +40,7 @@ def run(
             nothing: what the settings say
         name: what the file is called in the ledger; by default as it is called where it comes from. Its
             suffix, such as ``.csv.gz``, says how bytes are packed
-        format: how the file is to be read; a CSV that keeps to the contract by default
+        feed: how the file is to be read; a CSV that keeps to the contract by default
         force: load it although its bytes are there already (False)
         number_lines: the rows of an order are its lines: number them in file order (False)
         replace: number of a batch to unload; the file takes its place in the order of deliveries, so that
@@ -78,7 +78,7 @@ def run(
         1
     """
     settings = settings or Settings.from_env()
-    file = surveyed(source, format, name)
+    file = surveyed(source, feed, name)
 
     def work(conn: Connection, result: Result, ruled: Settings) -> None:
         all_steps(
@@ -100,7 +100,7 @@ def load_raw(
     bind: Bind = None,
     *,
     name: str | None = None,
-    format: Format | None = None,
+    feed: Feed | None = None,
     force: bool = False,
     number_lines: bool = False,
     wait: bool = True,
@@ -110,7 +110,7 @@ def load_raw(
     """Load a CSV file into raw as one batch: the first step of ``run``, in a commit of its own.
 
     Args:
-        source, bind, name, format, force, number_lines, wait, progress, settings: as in ``run``
+        source, bind, name, feed, force, number_lines, wait, progress, settings: as in ``run``
 
     Returns:
         ``loaded``: the batch and the rows it has.
@@ -124,7 +124,7 @@ def load_raw(
         2
     """
     settings = settings or Settings.from_env()
-    file = surveyed(source, format, name)
+    file = surveyed(source, feed, name)
 
     def work(conn: Connection, result: Result, _: Settings) -> None:
         with result.step("load"):
@@ -133,6 +133,6 @@ def load_raw(
     return attempt("load", work, bind, settings, create=True, wait=wait, file=file.name)
 
 
-def surveyed(source: Input | SurveyedFile, format: Format | None, name: str | None) -> SurveyedFile:
+def surveyed(source: Input | SurveyedFile, feed: Feed | None, name: str | None) -> SurveyedFile:
     """The file, read once in full before any connection is made."""
-    return source if isinstance(source, SurveyedFile) else survey(source, format, name=name)
+    return source if isinstance(source, SurveyedFile) else survey(source, feed, name=name)

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, TableClause, column, select, table
 
 from minidw.database.engine import Bind
 from minidw.database.transaction import transaction
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.given import Input
 from minidw.feed.survey import SurveyedFile
 from minidw.pipeline.files import surveyed
@@ -53,7 +53,7 @@ def preview(
     *,
     name: str | None = None,
     rows: int | None = None,
-    format: Format | None = None,
+    feed: Feed | None = None,
     force: bool = False,
     number_lines: bool = False,
     replace: int | None = None,
@@ -68,7 +68,7 @@ def preview(
         source: the file, as in ``run``
         bind: where to work; nothing: what the settings say
         rows: at most so many rows per mart, those of the largest change first; all of them by default
-        name, format, force, number_lines, replace, accept_rules, wait, progress, settings: as in ``run``
+        name, feed, force, number_lines, replace, accept_rules, wait, progress, settings: as in ``run``
 
     Returns:
         The result that the run would have, and what it would change in each mart.
@@ -84,7 +84,7 @@ def preview(
         'orders.csv'
     """
     settings = settings or Settings.from_env()
-    file = surveyed(source, format, name)
+    file = surveyed(source, feed, name)
     result = Result("preview", file.name)
 
     def run_it(conn: Connection) -> None:

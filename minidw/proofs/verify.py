@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, func, select
 from minidw.database.engine import Bind
 from minidw.database.transaction import reading
 from minidw.errors import SettingsError
-from minidw.feed.format import Translation
+from minidw.feed.feed import Translation
 from minidw.schema.ledger import Batch, MartBuild
 from minidw.schema.marts import all_marts
 from minidw.schema.staging import OrderChange, OrderLine

@@ -105,7 +105,7 @@ class LineMalformed(Base):
 
     Example:
         >>> lenient = minidw.Settings(url=minidw.Settings.from_env().url, max_reject_ratio=Decimal(1))
-        >>> result = minidw.run("broken.csv", format=minidw.Format(skip_malformed=True), settings=lenient)
+        >>> result = minidw.run("broken.csv", feed=minidw.Feed(skip_malformed=True), settings=lenient)
         >>> with minidw.create_engine().connect() as conn:
         ...     conn.execute(select(minidw.LineMalformed.line, minidw.LineMalformed.code)).all()
         [(3, 'UNTERMINATED_QUOTE')]

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from minidw.errors import printable
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.transforms import rejects
 from minidw.transforms.reasons import MALFORMED, faults
 
@@ -49,7 +49,7 @@ class Example:
         return f"{self.reason}: {place}, {self.column or 'all of it'}{value}; allowed: {self.allowed}{advice}"
 
 
-def explain_rejects(conn: Connection, batch_id: int, feed: Format) -> tuple[dict[str, int], list[Example]]:
+def explain_rejects(conn: Connection, batch_id: int, feed: Feed) -> tuple[dict[str, int], list[Example]]:
     """The number of rows by reason, malformed lines first and then the most frequent; an example of each."""
     batch = {"batch_id": batch_id}
     codes = conn.execute(rejects.malformed_codes(), batch).all()
@@ -67,7 +67,7 @@ def explain_rejects(conn: Connection, batch_id: int, feed: Format) -> tuple[dict
     return {reason: rows for reason, rows, _ in (*codes, *reasons)}, examples
 
 
-def example_of(reason: str, row: int, delivered: Mapping[str, Any], feed: Format) -> Example:
+def example_of(reason: str, row: int, delivered: Mapping[str, Any], feed: Feed) -> Example:
     """A row, as it was delivered, as the example of a reason."""
     fault = faults(reason, delivered, feed)[0]
     value = shortened(fault.value) if fault.value is not None else None

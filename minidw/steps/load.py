@@ -30,7 +30,7 @@ from sqlalchemy.types import Integer, Text
 from minidw.database.tables import lock_at_once
 from minidw.errors import BadFileError, SettingsError
 from minidw.feed.declaration import differences, from_dict, to_dict
-from minidw.feed.format import Format, Translation
+from minidw.feed.feed import Feed, Translation
 from minidw.feed.survey import SurveyedFile
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import LineMalformed, OrderDelivered, OrderLanded
@@ -138,7 +138,7 @@ def _rounded_ids(conn: Connection, batch_id: int, feed: Translation | None) -> l
     ]
 
 
-def ledger_entry(file: SurveyedFile, declared: Format) -> dict[str, Any]:
+def ledger_entry(file: SurveyedFile, declared: Feed) -> dict[str, Any]:
     """What the ledger says of a file before any of its rows is judged."""
     return {
         "file_name": file.name,
@@ -188,7 +188,7 @@ def _number_of_line(feed: Translation) -> ColumnElement[int]:
     return number + case((returned, FIRST_RETURN), else_=0)
 
 
-def _are_numbered(declared: Format, file: SurveyedFile) -> bool:
+def _are_numbered(declared: Feed, file: SurveyedFile) -> bool:
     """Whether the rows of an order are its lines, to be numbered; where returns subtract they always are."""
     lines_are_rows = declared.returns == "subtract" and declared.lines is None
     return declared.lines == "number" or (lines_are_rows and "line_number" not in file.columns)
@@ -283,7 +283,7 @@ def _copy_into(
 ) -> int:
     statement = SQL(
         "COPY {} ({}) FROM STDIN (FORMAT csv, HEADER true, DELIMITER {}, ENCODING 'UTF8')"
-    ).format(target, SQL(", ").join(map(Identifier, columns)), Literal(file.format.delimiter))
+    ).format(target, SQL(", ").join(map(Identifier, columns)), Literal(file.feed.delimiter))
     with file.open(progress) as stream, closing(conn.connection.cursor()) as cursor:
         watched = _Watched(stream)
         try:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, or_, select, update
 
 from minidw.errors import SettingsError
 from minidw.feed.declaration import from_dict
-from minidw.feed.format import AS_CONTRACTED, Translation
+from minidw.feed.feed import AS_CONTRACTED, Translation
 from minidw.schema.ledger import Batch
 from minidw.settings import Settings
 from minidw.steps.apply import apply_judged

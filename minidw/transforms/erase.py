@@ -27,7 +27,7 @@ from sqlalchemy import (
     values,
 )
 
-from minidw.feed.format import AS_CONTRACTED, Translation
+from minidw.feed.feed import AS_CONTRACTED, Translation
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.staging import OrderChange, OrderLine
 from minidw.schema.vocabulary import STAGED_COLUMNS

@@ -24,7 +24,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from minidw.feed.format import AS_CONTRACTED, Translation
+from minidw.feed.feed import AS_CONTRACTED, Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.vocabulary import CURRENCY_SIGNS, RETURNED, STAGED_COLUMNS, STATUSES

@@ -28,7 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from minidw.feed.format import AS_CONTRACTED, Translation
+from minidw.feed.feed import AS_CONTRACTED, Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered, OrderLanded
 from minidw.schema.vocabulary import STATUSES

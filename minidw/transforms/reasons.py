@@ -7,7 +7,7 @@ from typing import Any
 
 from minidw.feed.advice import declare, declare_status
 from minidw.feed.column import ASCII_WHITESPACE
-from minidw.feed.format import Dates, Format, Mark
+from minidw.feed.feed import Dates, Feed, Mark
 from minidw.feed.reading import read_number, read_time
 from minidw.schema.vocabulary import STATUSES
 from minidw.transforms.judge import INVISIBLE, LONGEST_FIELD, LONGEST_KEY
@@ -26,8 +26,8 @@ class Reason:
 
     columns: tuple[str, ...]
     allowed: str
-    is_at_fault: Callable[[str, str, Format], bool] = lambda *_: True
-    advice: Callable[[str, str, Format], str | None] = lambda *_: None
+    is_at_fault: Callable[[str, str, Feed], bool] = lambda *_: True
+    advice: Callable[[str, str, Feed], str | None] = lambda *_: None
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class Fault:
     advice: str | None = None
 
 
-def faults(code: str, row: Mapping[str, Any], feed: Format | None = None) -> list[Fault]:
+def faults(code: str, row: Mapping[str, Any], feed: Feed | None = None) -> list[Fault]:
     """The columns of a delivered row that a reason is about, one at least."""
-    feed = feed or Format()
+    feed = feed or Feed()
     reason = REASONS.get(code, Reason((), "see the catalogue of bad input"))
     delivered = _as_read(row, feed)
     texts = {column: (delivered.get(column) or "").strip(ASCII_WHITESPACE) for column in reason.columns}
@@ -70,20 +70,20 @@ def faults(code: str, row: Mapping[str, Any], feed: Format | None = None) -> lis
     ]
 
 
-def _as_read(row: Mapping[str, Any], feed: Format) -> dict[str, str | None]:
+def _as_read(row: Mapping[str, Any], feed: Feed) -> dict[str, str | None]:
     """The values of our columns, of which some are made of what ``extra`` keeps."""
     made = {ours: column.text(row.get("extra") or {}) for ours, column in feed.translation.columns}
     return {**row, **made}
 
 
-def _is_no_number(column: str, text: str, feed: Format) -> bool:
+def _is_no_number(column: str, text: str, feed: Feed) -> bool:
     if not text and column in ("line_number", "discount"):
         return False
     number = read_number(text, None if column == "line_number" else feed.decimal)
     return number is None or (column in ("quantity", "line_number") and number % 1 != 0)
 
 
-def _number(column: str, text: str, feed: Format) -> Decimal | None:
+def _number(column: str, text: str, feed: Feed) -> Decimal | None:
     if column != "line_number" and feed.decimal:
         return read_number(text, feed.decimal)
     try:
@@ -93,32 +93,32 @@ def _number(column: str, text: str, feed: Format) -> Decimal | None:
     return number if number is not None and number.is_finite() else None
 
 
-def _is_not_positive(column: str, text: str, feed: Format) -> bool:
+def _is_not_positive(column: str, text: str, feed: Feed) -> bool:
     number = _number(column, text, feed)
     return number is not None and (number < 0 if column == "discount" else number <= 0)
 
 
-def _is_large(column: str, text: str, feed: Format) -> bool:
+def _is_large(column: str, text: str, feed: Feed) -> bool:
     number = _number(column, text, feed)
     return number is not None and abs(number) >= (10**10 if column in ("price", "discount") else 2**31)
 
 
-def _has_many_decimals(column: str, text: str, feed: Format) -> bool:
+def _has_many_decimals(column: str, text: str, feed: Feed) -> bool:
     number = _number(column, text, feed)
     return number is not None and number != round(number, 4)
 
 
-def _is_long(column: str, text: str, _: Format) -> bool:
+def _is_long(column: str, text: str, _: Feed) -> bool:
     return len(text) > (LONGEST_KEY if column in (*_KEYS, "category") else LONGEST_FIELD)
 
 
-def _says_a_currency(column: str, text: str, feed: Format) -> bool:
+def _says_a_currency(column: str, text: str, feed: Feed) -> bool:
     if column == "price":
         return feed.decimal is not None and text.strip("0123456789.,+-() ") != ""
     return column in feed.columns
 
 
-def _other_mark(column: str, text: str, feed: Format) -> str | None:
+def _other_mark(column: str, text: str, feed: Feed) -> str | None:
     """Which decimal mark would make a number of a text."""
     marks: tuple[Mark, ...] = (".", ",")
     others = (mark for mark in marks if mark != feed.decimal)
@@ -128,7 +128,7 @@ def _other_mark(column: str, text: str, feed: Format) -> str | None:
     return " or ".join(f"{declare('decimal', mark)} reads {number}" for mark, number in readings.items())
 
 
-def _other_order(_: str, text: str, feed: Format) -> str | None:
+def _other_order(_: str, text: str, feed: Feed) -> str | None:
     """Which way of writing times would make one of a text."""
     orders: tuple[Dates, ...] = ("iso", "dmy", "mdy", "ymd", "epoch", "excel")
     readings = {order: time for order in orders if (time := read_time(text, order)) and order != feed.dates}
@@ -137,7 +137,7 @@ def _other_order(_: str, text: str, feed: Format) -> str | None:
     return " or ".join(f"{declare('dates', order)} reads {time}" for order, time in readings.items())
 
 
-def _returns_or_gifts(column: str, text: str, feed: Format) -> str | None:
+def _returns_or_gifts(column: str, text: str, feed: Feed) -> str | None:
     number = _number(column, text, feed)
     if number is not None and number < 0 and column in ("price", "quantity") and feed.returns == "reject":
         return f"{declare('returns', 'subtract')} takes it as a return"
@@ -146,7 +146,7 @@ def _returns_or_gifts(column: str, text: str, feed: Format) -> str | None:
     return None
 
 
-def _meant(_: str, text: str, __: Format) -> str | None:
+def _meant(_: str, text: str, __: Feed) -> str | None:
     return f"say what it means: {declare_status(text, '…')}" if len(text) <= 40 else None
 
 

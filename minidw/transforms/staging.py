@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.schema import AddConstraint, CreateIndex, DropConstraint, DropIndex, ExecutableDDLElement
 from sqlalchemy.types import TypeEngine
 
-from minidw.feed.format import Translation
+from minidw.feed.feed import Translation
 from minidw.schema.staging import OrderChange, OrderLine, OrderRejected, OrderTotal
 from minidw.schema.vocabulary import STAGED_COLUMNS
 from minidw.transforms.constructs import CreateTemporary, Merge, Query, analyze, insert_from, next_id

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import aliased
 
-from minidw.feed.format import Translation
+from minidw.feed.feed import Translation
 from minidw.schema.ledger import Batch
 from minidw.schema.mart import Mart
 from minidw.schema.staging import OrderLine

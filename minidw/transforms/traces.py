@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute
 
 from minidw.errors import printable
-from minidw.feed.format import Translation
+from minidw.feed.feed import Translation
 from minidw.schema.ledger import Batch, CheckResult, Run
 from minidw.schema.raw import LineMalformed, OrderDelivered
 from minidw.transforms.constructs import CreateTemporary, nfc, trimmed

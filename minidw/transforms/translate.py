@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 
 from minidw.feed.column import Column
-from minidw.feed.format import Translation
+from minidw.feed.feed import Translation
 from minidw.schema.raw import OrderDelivered, OrderLanded
 from minidw.schema.vocabulary import CONTRACT_COLUMNS, FEED_COLUMNS
 from minidw.transforms.constructs import (

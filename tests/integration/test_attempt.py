@@ -11,7 +11,7 @@ import minidw
 from minidw import Run, SettingsError
 from minidw.pipeline.result import Result
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
 def outcomes(engine: Engine) -> list[tuple[str, str | None]]:
@@ -21,7 +21,7 @@ def outcomes(engine: Engine) -> list[tuple[str, str | None]]:
         return [(command, failure) for command, failure in rows]
 
 
-def test_a_result_has_what_its_command_does(warehouse: Engine, feed: Feed) -> None:
+def test_a_result_has_what_its_command_does(warehouse: Engine, feed: WriteFeed) -> None:
     ran = minidw.run(feed("order_id\n1"), warehouse)
     assert (ran.file, ran.loaded.batch_id, ran.staged[0].inserted) == ("feed_001.csv", 1, 1)
 
@@ -50,7 +50,9 @@ def test_a_result_is_ready_for_json_with_null_for_what_was_not_done() -> None:
     }
 
 
-def test_what_goes_wrong_after_the_commit_is_no_failure_of_the_run(warehouse: Engine, feed: Feed) -> None:
+def test_what_goes_wrong_after_the_commit_is_no_failure_of_the_run(
+    warehouse: Engine, feed: WriteFeed
+) -> None:
     # Given an engine whose connections cannot be given back, once
     def refuse(*_: object) -> None:
         event.remove(warehouse, "checkin", refuse)
@@ -64,7 +66,7 @@ def test_what_goes_wrong_after_the_commit_is_no_failure_of_the_run(warehouse: En
     assert outcomes(warehouse) == [("run", None)]
 
 
-def test_what_goes_wrong_before_the_commit_is_noted_once(warehouse: Engine, feed: Feed) -> None:
+def test_what_goes_wrong_before_the_commit_is_noted_once(warehouse: Engine, feed: WriteFeed) -> None:
     def give_up(_: int) -> None:
         raise SettingsError("enough")
 
@@ -73,7 +75,7 @@ def test_what_goes_wrong_before_the_commit_is_noted_once(warehouse: Engine, feed
     assert outcomes(warehouse) == [("run", "enough")]
 
 
-def test_a_failure_in_the_caller_s_transaction_is_the_caller_s(warehouse: Engine, feed: Feed) -> None:
+def test_a_failure_in_the_caller_s_transaction_is_the_caller_s(warehouse: Engine, feed: WriteFeed) -> None:
     def give_up(_: int) -> None:
         raise SettingsError("enough")
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, func, select
 
 import minidw
-from minidw import BadFileError, Batch, Format, OrderLine, OrderRejected, Settings
+from minidw import BadFileError, Batch, Feed, OrderLine, OrderRejected, Settings
 from minidw.feed.survey import survey
 from tests.support import catalogue
 from tests.support.bad_input import CASES, Outcome, many, one
@@ -18,10 +18,10 @@ from tests.support.feeds import DEFAULTS
 from tests.support.texts import FILE, HEADER, row
 
 
-def found(conn: Connection, path: Path, format: Format | None) -> Outcome:
+def found(conn: Connection, path: Path, feed: Feed | None) -> Outcome:
     """What a run of the file comes to."""
     try:
-        result = minidw.run(path, conn, format=format, settings=Settings(max_reject_ratio=Decimal(1)))
+        result = minidw.run(path, conn, feed=feed, settings=Settings(max_reject_ratio=Decimal(1)))
     except BadFileError as error:
         assert conn.scalar(select(func.count()).select_from(Batch)) == 0
         return {"code": error.code, "line": error.line, "says": error.message}
@@ -85,7 +85,7 @@ def test_every_case_of_the_catalogue_is_tried_and_every_case_tried_is_in_it() ->
 
 def test_20_a_delimiter_can_be_named(conn: Connection, path: Path) -> None:
     path.write_bytes(FILE.replace(b",", b";"))
-    assert found(conn, path, Format(delimiter=";"))["inserted"] == 1
+    assert found(conn, path, Feed(delimiter=";"))["inserted"] == 1
 
 
 def test_30_an_older_batch_loaded_late_is_the_newer_one(conn: Connection, tmp_path: Path) -> None:
@@ -200,13 +200,13 @@ def test_51_another_currency_is_set_aside(
     conn: Connection, path: Path, currency: str, reasons: list[str]
 ) -> None:
     path.write_bytes(HEADER + b",cur\n" + row(b"1", b",USD\n") + row(b"2", f",{currency}\n".encode()))
-    minidw.run(path, conn, format=Format(columns={"currency": "cur"}), settings=Settings(currency="USD"))
+    minidw.run(path, conn, feed=Feed(columns={"currency": "cur"}), settings=Settings(currency="USD"))
     assert [r for (found,) in conn.execute(select(OrderRejected.reasons)) for r in found] == reasons
 
 
 def test_52_what_was_cancelled_before_it_had_a_price_is_set_aside(conn: Connection, path: Path) -> None:
     path.write_bytes(many({}, {"order_id": "2", "price": "", "quantity": "0", "status": "cancelled"}))
-    minidw.run(path, conn, format=Format(decimal="."))
+    minidw.run(path, conn, feed=Feed(decimal="."))
     assert conn.scalars(select(OrderRejected.reasons)).all() == [["NO_AMOUNT"]]
 
 

@@ -13,7 +13,7 @@ from minidw.cli import main
 from minidw.database.tables import may_rebuild
 from minidw.transforms.staging import INDEXES
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
 def execute(engine: Engine, *statements: str) -> None:
@@ -80,7 +80,7 @@ def test_indexes_stay_in_place_where_something_holds_on_to_them(conn: Connection
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_runs_go_on_beside_all_of_it(warehouse: Engine, feed: Feed) -> None:
+def test_runs_go_on_beside_all_of_it(warehouse: Engine, feed: WriteFeed) -> None:
     # Given everything that somebody else may have on a table of ours
     execute(warehouse, *(one for statements in (HOLDING | BESIDE).values() for one in statements))
     with warehouse.connect() as conn:
@@ -98,7 +98,7 @@ def test_runs_go_on_beside_all_of_it(warehouse: Engine, feed: Feed) -> None:
         assert conn.execute(text(MARKS)).all() == before
 
 
-def test_a_line_that_vanishes_under_a_foreign_key_is_named(warehouse: Engine, feed: Feed) -> None:
+def test_a_line_that_vanishes_under_a_foreign_key_is_named(warehouse: Engine, feed: WriteFeed) -> None:
     execute(warehouse, *HOLDING["a foreign key"])
     minidw.run(feed("order_id | order_timestamp\n1 | 2023-05-01"), warehouse)
     execute(warehouse, "INSERT INTO public.notes VALUES ('1', 1)")
@@ -107,7 +107,7 @@ def test_a_line_that_vanishes_under_a_foreign_key_is_named(warehouse: Engine, fe
 
 
 def test_the_first_rows_come_before_the_indexes_where_nothing_depends_on_them(
-    warehouse: Engine, feed: Feed
+    warehouse: Engine, feed: WriteFeed
 ) -> None:
     numbers = []
     for rows in ("order_id\n1", "order_id\n2"):
@@ -139,7 +139,7 @@ UNQUALIFIED = (
 
 
 def test_a_trigger_that_finds_nothing_in_our_search_path_is_named_with_the_reason(
-    warehouse: Engine, feed: Feed
+    warehouse: Engine, feed: WriteFeed
 ) -> None:
     execute(warehouse, *UNQUALIFIED)
     path = feed("order_id\n1")
@@ -154,7 +154,7 @@ def test_a_trigger_that_finds_nothing_in_our_search_path_is_named_with_the_reaso
     minidw.run(path, warehouse)
 
 
-def test_what_a_trigger_refuses_is_named(warehouse: Engine, feed: Feed) -> None:
+def test_what_a_trigger_refuses_is_named(warehouse: Engine, feed: WriteFeed) -> None:
     execute(
         warehouse,
         "CREATE FUNCTION public.stop() RETURNS trigger LANGUAGE plpgsql AS"
@@ -166,7 +166,7 @@ def test_what_a_trigger_refuses_is_named(warehouse: Engine, feed: Feed) -> None:
     assert "not on a (SQLSTATE P0001) in PL/pgSQL function public.stop() line 1 at RAISE" in said
 
 
-def test_a_table_of_ours_that_is_gone_is_named(warehouse: Engine, feed: Feed) -> None:
+def test_a_table_of_ours_that_is_gone_is_named(warehouse: Engine, feed: WriteFeed) -> None:
     execute(warehouse, "DROP TABLE mart.customer_segments")
     for call in (lambda: minidw.run(feed("order_id\n1"), warehouse), lambda: minidw.report(warehouse)):
         said = told(call)
@@ -194,7 +194,7 @@ THEIRS = (
 def test_what_others_have_in_our_schemas_is_said_in_plain_words_and_left_alone(
     warehouse: Engine,
     database: URL,
-    feed: Feed,
+    feed: WriteFeed,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -249,7 +249,7 @@ def test_what_is_otherwise_than_it_must_be_is_said_in_plain_words(
 # Going back
 
 
-def test_going_back_to_nothing_leaves_what_others_made(warehouse: Engine, feed: Feed) -> None:
+def test_going_back_to_nothing_leaves_what_others_made(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
     execute(warehouse, *THEIRS, "DROP VIEW mart.seen", "DROP MATERIALIZED VIEW mart.kept")
     minidw.downgrade(warehouse)
@@ -283,7 +283,7 @@ DEPENDING = [
 
 @pytest.mark.parametrize(("statement", "depends"), DEPENDING)
 def test_going_back_under_something_of_others_is_refused_by_its_name(
-    warehouse: Engine, feed: Feed, statement: str, depends: str
+    warehouse: Engine, feed: WriteFeed, statement: str, depends: str
 ) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
     execute(warehouse, statement)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, scoped_session, sessionmaker
 import minidw
 from minidw import ConnectionLostError, MinidwError, SettingsError
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 # Every function that takes a bind, as one that has nothing to do on an empty warehouse.
 CALLS: dict[str, Callable[[Any], object]] = {
@@ -121,7 +121,7 @@ def test_a_connection_that_was_lost_is_refused(call: Callable[[Any], object], en
         assert isinstance(refused(call, conn), ConnectionLostError)
 
 
-def test_what_writes_is_refused_where_nothing_may_be_written(warehouse: Engine, feed: Feed) -> None:
+def test_what_writes_is_refused_where_nothing_may_be_written(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     read_only = warehouse.execution_options(postgresql_readonly=True)
     for bind in (read_only, read_only.connect(), Session(read_only)):
@@ -151,7 +151,7 @@ ENGINES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("options", ENGINES.values(), ids=ENGINES.keys())
-def test_every_kind_of_engine_works(database: URL, feed: Feed, options: dict[str, Any]) -> None:
+def test_every_kind_of_engine_works(database: URL, feed: WriteFeed, options: dict[str, Any]) -> None:
     path = feed("order_id\n1")
     with an_engine(database, **options) as engine:
         level = engine.connect().get_isolation_level()
@@ -166,7 +166,7 @@ def test_every_kind_of_engine_works(database: URL, feed: Feed, options: dict[str
             assert conn.get_isolation_level() == level
 
 
-def test_every_kind_of_session_works_and_the_caller_commits(warehouse: Engine, feed: Feed) -> None:
+def test_every_kind_of_session_works_and_the_caller_commits(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     registry = scoped_session(sessionmaker(warehouse))
     with warehouse.connect() as conn:
@@ -182,7 +182,7 @@ def test_every_kind_of_session_works_and_the_caller_commits(warehouse: Engine, f
     assert minidw.status(warehouse)["batches"] == []
 
 
-def test_a_session_that_began_by_hand_works(warehouse: Engine, feed: Feed) -> None:
+def test_a_session_that_began_by_hand_works(warehouse: Engine, feed: WriteFeed) -> None:
     with Session(warehouse, autobegin=False) as session, session.begin():
         minidw.run(feed("order_id\n1"), session)
     assert len(minidw.status(warehouse)["batches"]) == 1

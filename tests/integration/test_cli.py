@@ -17,7 +17,7 @@ import minidw
 from minidw.cli import main, parser
 from tests.support.terminal import Cli
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
 def value(warehouse: Engine, query: str) -> object:
@@ -26,7 +26,7 @@ def value(warehouse: Engine, query: str) -> object:
         return conn.scalar(text(query))
 
 
-def test_run_prints_a_summary(cli: Cli, feed: Feed) -> None:
+def test_run_prints_a_summary(cli: Cli, feed: WriteFeed) -> None:
     rows = "\n".join(f"{number} | 10" for number in range(1, 10))
     path = feed(f"order_id | price\n{rows}\n10 | x\n9 | 11", name="shop.csv")
 
@@ -42,7 +42,7 @@ def test_run_prints_a_summary(cli: Cli, feed: Feed) -> None:
     assert "time: load " in outcome.out
 
 
-def test_run_again_says_that_it_skipped(cli: Cli, feed: Feed) -> None:
+def test_run_again_says_that_it_skipped(cli: Cli, feed: WriteFeed) -> None:
     path = str(feed("order_id\n1"))
     cli("run", path)
     outcome = cli("run", path)
@@ -50,7 +50,7 @@ def test_run_again_says_that_it_skipped(cli: Cli, feed: Feed) -> None:
     assert "the same bytes were loaded before, as batch 1; skipped" in outcome.out
 
 
-def test_run_as_json(cli: Cli, feed: Feed) -> None:
+def test_run_as_json(cli: Cli, feed: WriteFeed) -> None:
     outcome = cli("run", "--json", str(feed("order_id\n1")))
     document = json.loads(outcome.out)
     (result,) = document["results"]
@@ -60,7 +60,9 @@ def test_run_as_json(cli: Cli, feed: Feed) -> None:
     assert result["built"][0]["mart"] == "daily_revenue"
 
 
-def test_several_files_are_several_batches_oldest_name_first(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_several_files_are_several_batches_oldest_name_first(
+    cli: Cli, feed: WriteFeed, warehouse: Engine
+) -> None:
     feed("order_id | price\n1 | 2", name="orders_2.csv")
     first = feed("order_id | price\n1 | 1", name="orders_1.csv")
     third = first.with_name("orders_3.csv.gz")
@@ -74,14 +76,16 @@ def test_several_files_are_several_batches_oldest_name_first(cli: Cli, feed: Fee
     assert value(warehouse, "SELECT price FROM staging.orders_stg") == 3
 
 
-def test_a_glob_that_the_shell_left_alone(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_a_glob_that_the_shell_left_alone(cli: Cli, feed: WriteFeed, warehouse: Engine) -> None:
     feed("order_id\n1", name="a1.csv")
     feed("order_id\n2", name="a2.csv")
     assert cli("load", "a*.csv").code == 0
     assert value(warehouse, "SELECT count(*) FROM raw.batches") == 2
 
 
-def test_standard_input(cli: Cli, feed: Feed, warehouse: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input(
+    cli: Cli, feed: WriteFeed, warehouse: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = feed("order_id\n1\n2").read_bytes()
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     assert cli("run", "-").code == 0
@@ -101,7 +105,7 @@ def test_a_feed_of_another_shape(cli: Cli, tmp_path: Path, warehouse: Engine) ->
     assert value(warehouse, "SELECT order_id || customer_id FROM staging.orders_stg") == "C1Zoë"
 
 
-def test_load_stage_build_and_check_one_by_one(cli: Cli, feed: Feed) -> None:
+def test_load_stage_build_and_check_one_by_one(cli: Cli, feed: WriteFeed) -> None:
     assert cli("load", str(feed("order_id\n1"))).code == 0
     assert "1 inserted" in cli("stage").out
     assert "nothing to stage" in cli("stage").out
@@ -110,7 +114,7 @@ def test_load_stage_build_and_check_one_by_one(cli: Cli, feed: Feed) -> None:
     assert "all 10 checks passed" in cli("check").out
 
 
-def test_a_failed_check_is_exit_code_1(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_a_failed_check_is_exit_code_1(cli: Cli, feed: WriteFeed, warehouse: Engine) -> None:
     cli("run", str(feed("order_id\n1")))
     with warehouse.begin() as conn:
         conn.execute(text("DELETE FROM mart.customer_segments"))
@@ -125,7 +129,7 @@ def test_who_looks_at_an_empty_warehouse_is_told_how_to_begin(cli: Cli, command:
     assert said.startswith(f"{empty} empty: minidw run FILE brings orders in; minidw generate writes some")
 
 
-def test_report_and_status(cli: Cli, feed: Feed) -> None:
+def test_report_and_status(cli: Cli, feed: WriteFeed) -> None:
     cli("run", str(feed("order_id | customer_id | price\n1 | ada | 1234.5", name="shop.csv")))
 
     report = cli("report").out
@@ -189,7 +193,7 @@ def test_without_a_command_it_does_all_of_it(cli: Cli, warehouse: Engine) -> Non
     ],
 )
 def test_a_mistake_is_one_clear_line(
-    cli: Cli, feed: Feed, arguments: list[str], code: int, message: str
+    cli: Cli, feed: WriteFeed, arguments: list[str], code: int, message: str
 ) -> None:
     good = feed("order_id\n1", name="good.csv").read_text()
     header, row = good.splitlines()
@@ -209,7 +213,7 @@ def test_a_mistake_is_one_clear_line(
 
 
 def test_no_server_is_one_clear_line_without_the_password(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], feed: Feed
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], feed: WriteFeed
 ) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://ada:canary@127.0.0.1:1/shop")
     assert main(["run", str(feed("order_id\n1"))]) == 2
@@ -244,7 +248,9 @@ def test_generate_writes_over_nothing_unasked(cli: Cli) -> None:
     assert "orders_20251208.csv is there already" in again.err
 
 
-def test_a_file_takes_the_place_of_another_and_is_taken_back(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_a_file_takes_the_place_of_another_and_is_taken_back(
+    cli: Cli, feed: WriteFeed, warehouse: Engine
+) -> None:
     wrong, right = feed("order_id | price\n1 | 10\n2 | 20"), str(feed("order_id | price\n1 | 11"))
     cli("run", str(wrong))
     seen = cli("preview", right, "--replace", "1")
@@ -261,7 +267,7 @@ def test_a_file_takes_the_place_of_another_and_is_taken_back(cli: Cli, feed: Fee
     assert value(warehouse, "SELECT count(*) FROM mart.daily_revenue") == 0
 
 
-def test_a_customer_is_erased(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_a_customer_is_erased(cli: Cli, feed: WriteFeed, warehouse: Engine) -> None:
     cli("run", str(feed("order_id | customer_id\n1 | ada\n2 | bob")))
     asked = cli("erase", "ada")
     assert "this replaces 1 customer with 1 order line by pseudonyms for good; nothing was done" in asked.err
@@ -289,7 +295,7 @@ def test_what_is_taken_back_is_said_in_full(cli: Cli, arguments: list[str], line
     assert (outcome.code, line in outcome.err) == (2, True), outcome.err
 
 
-def test_what_takes_away_needs_a_yes(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_what_takes_away_needs_a_yes(cli: Cli, feed: WriteFeed, warehouse: Engine) -> None:
     """Without a terminal there is nobody to ask."""
     cli("run", str(feed("order_id\n1\n2")))
     down, prune = cli("migrate", "--down"), cli("prune", "--before", "2999-01-01")
@@ -302,7 +308,7 @@ def test_what_takes_away_needs_a_yes(cli: Cli, feed: Feed, warehouse: Engine) ->
     assert cli("migrate", "--down", "--yes").out == "nothing to do: no tables\n"
 
 
-def test_one_document_also_where_the_second_file_fails(cli: Cli, feed: Feed) -> None:
+def test_one_document_also_where_the_second_file_fails(cli: Cli, feed: WriteFeed) -> None:
     feed("order_id | price\n1 | 1", name="a.csv")
     feed("order_id | price\n2 | x", name="b.csv")
     outcome = cli("run", "a.csv", "b.csv", "--json")
@@ -329,7 +335,7 @@ def test_an_empty_warehouse_says_what_to_do_next(cli: Cli) -> None:
     assert "nothing to do: the tables are at revision " in cli("migrate").out
 
 
-def test_many_files_are_a_line_each_and_a_sum(cli: Cli, feed: Feed) -> None:
+def test_many_files_are_a_line_each_and_a_sum(cli: Cli, feed: WriteFeed) -> None:
     for number in range(10):
         feed(f"order_id | price\nn{number} | 1\nn{number}x | 2.5\n", name=f"f{number}.csv")
     lines = cli("run", ".").out.splitlines()
@@ -338,7 +344,7 @@ def test_many_files_are_a_line_each_and_a_sum(cli: Cli, feed: Feed) -> None:
     assert len(lines) < 40
 
 
-def test_what_is_shown_cannot_control_the_terminal(cli: Cli, feed: Feed) -> None:
+def test_what_is_shown_cannot_control_the_terminal(cli: Cli, feed: WriteFeed) -> None:
     customer = "\x1b[31mred\x1b[0m\x9b1m[bold]:100:"
     row = f"1 | {customer} | SKU:100:7 | \N{RIGHT-TO-LEFT OVERRIDE}toys"
     feed(f"order_id | customer_id | product_id | category\n{row}", name="\x1b]0;t\x07 :100:.csv")
@@ -351,7 +357,7 @@ def test_what_is_shown_cannot_control_the_terminal(cli: Cli, feed: Feed) -> None
     assert all(character.isprintable() or character == "\n" for character in shown)
 
 
-def test_a_byte_that_is_no_utf_8(cli: Cli, feed: Feed) -> None:
+def test_a_byte_that_is_no_utf_8(cli: Cli, feed: WriteFeed) -> None:
     cli("run", str(feed("order_id\n1")))
     assert cli("why", "customer_ltv", "c\udcff1").code == 1
     assert cli("run", "c\udcff1.csv").code == 1
@@ -373,7 +379,7 @@ def test_what_nobody_foresaw_is_one_line(cli: Cli, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("files", [60, pytest.param(700, marks=pytest.mark.slow)])
-def test_of_many_broken_files_one_is_open_at_a_time(cli: Cli, feed: Feed, files: int) -> None:
+def test_of_many_broken_files_one_is_open_at_a_time(cli: Cli, feed: WriteFeed, files: int) -> None:
     """The broken rest of a file lies in temporary files: those of all files at once would be too many."""
     for number in range(files):
         path = feed(f"order_id\n{number}\n{number}a\n{number}b\n{number}c", name=f"f{number:03}.csv")

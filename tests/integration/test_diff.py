@@ -20,7 +20,7 @@ from tests.support.feeds import write_feed
 from tests.support.servers import filled_engine
 from tests.support.terminal import Outcome
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=1)  # type: ignore[arg-type]
 
 
@@ -88,7 +88,7 @@ def test_the_rows_that_changed_between_two_batches(
     assert (found.batches, found.unknown) == ([*range(first + 1, last + 1)], 0)
 
 
-def test_a_batch_that_was_taken_back_counts_in_neither(three: Connection, feed: Feed) -> None:
+def test_a_batch_that_was_taken_back_counts_in_neither(three: Connection, feed: WriteFeed) -> None:
     minidw.unload(2, three)
     assert minidw.diff(1, 2, three).marts[0].rows == []
     # One that takes the place of another counts from its own number on, and what came later still holds
@@ -132,7 +132,7 @@ def test_any_two_states_of_random_deliveries(engine: Engine, tmp_path: Path) -> 
     compare()
 
 
-def test_the_command(cli: Callable[..., Outcome], feed: Feed) -> None:
+def test_the_command(cli: Callable[..., Outcome], feed: WriteFeed) -> None:
     for price in (10, 11):
         cli("run", str(feed(f"order_id | price\n1 | {price}")))
     assert "10.00 → 11.00" in cli("diff", "1..2").out

@@ -16,7 +16,7 @@ from minidw import CustomerLtv, Erasure, ErasureKey, Result, Settings, SettingsE
 from minidw.feed.known import known_names
 from minidw.schema import Base
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=Decimal(1))
 
 
@@ -63,7 +63,7 @@ def erase(conn: Connection, *customers: str) -> Result:
 
 
 @pytest.fixture
-def delivered(conn: Connection, feed: Feed) -> Connection:
+def delivered(conn: Connection, feed: WriteFeed) -> Connection:
     """Ada in two batches, corrected, repeated, rejected, malformed, in notes of others, and in names."""
     first = feed(
         """
@@ -76,7 +76,7 @@ def delivered(conn: Connection, feed: Feed) -> Connection:
         name="orders of ada@mail.org.csv",
     )
     first.write_bytes(first.read_bytes() + b"9,2024-05-01,ada@mail.org,p1,books,1,1,delivered\n")
-    minidw.run(first, conn, format=minidw.Format(skip_malformed=True), settings=LENIENT)
+    minidw.run(first, conn, feed=minidw.Feed(skip_malformed=True), settings=LENIENT)
     second = "order_id | customer_id | price\n1 | ada@mail.org | 11\n2 | bob | 20\n5 | ada@mail.org | 50"
     minidw.run(feed(second), conn)
     third = "order_id | customer_id | status\n5 | ada@mail.org | lost\n6 | bob | shipped"
@@ -112,7 +112,7 @@ def test_the_name_is_gone_and_everything_else_stays(delivered: Connection) -> No
     assert delivered.scalar(text("SELECT count(*) FROM raw.runs WHERE command = 'erase'")) == 1
 
 
-def test_later_work_does_not_bring_the_name_back(delivered: Connection, feed: Feed) -> None:
+def test_later_work_does_not_bring_the_name_back(delivered: Connection, feed: WriteFeed) -> None:
     (erased,) = erase(delivered, "ada@mail.org").erased
     minidw.build_staging(delivered, replay=True, settings=LENIENT)
     minidw.build_marts(delivered, full=True)
@@ -124,7 +124,7 @@ def test_later_work_does_not_bring_the_name_back(delivered: Connection, feed: Fe
     assert minidw.verify(delivered).differences == []
 
 
-def test_a_later_delivery_is_told_and_can_be_erased_as_well(delivered: Connection, feed: Feed) -> None:
+def test_a_later_delivery_is_told_and_can_be_erased_as_well(delivered: Connection, feed: WriteFeed) -> None:
     (first,) = erase(delivered, "ada@mail.org").erased
     path = feed("order_id | customer_id | price\n1 | ada@mail.org | 11\n8 | bob | 1\n9 | ada@mail.org | x")
 
@@ -165,7 +165,7 @@ def test_the_hash_is_hmac_under_a_key_of_the_warehouse(delivered: Connection) ->
     ],
 )
 def test_however_it_is_written_it_is_judged_as_before(
-    conn: Connection, feed: Feed, written: str, reasons: list[str] | None
+    conn: Connection, feed: WriteFeed, written: str, reasons: list[str] | None
 ) -> None:
     path = feed("order_id | customer_id\n1 | bob\n2 | NAME")
     path.write_text(path.read_text("utf-8").replace("NAME", written), "utf-8")
@@ -176,7 +176,7 @@ def test_however_it_is_written_it_is_judged_as_before(
     assert places(conn, written.strip()) == set()
 
 
-def test_a_number_is_a_customer_only_where_it_is_said_to_be(conn: Connection, feed: Feed) -> None:
+def test_a_number_is_a_customer_only_where_it_is_said_to_be(conn: Connection, feed: WriteFeed) -> None:
     rows = """
         order_id | customer_id | product_id | price | size
         42       | 42          | 42         | 42    | 42
@@ -196,7 +196,7 @@ def test_a_number_is_a_customer_only_where_it_is_said_to_be(conn: Connection, fe
     assert conn.scalar(text("SELECT file_name FROM raw.batches")) == "of 42.csv"
 
 
-def test_a_feed_keeps_what_its_orders_are_made_of(conn: Connection, feed: Feed) -> None:
+def test_a_feed_keeps_what_its_orders_are_made_of(conn: Connection, feed: WriteFeed) -> None:
     # Given a feed that takes the first of two columns, and fills down
     rows = """
         order_id | Email | Phone | City | Kind
@@ -210,8 +210,8 @@ def test_a_feed_keeps_what_its_orders_are_made_of(conn: Connection, feed: Feed) 
         "customer_id": ["Email", "Phone"],
         "category": ["Kind", {"value": "none"}],
     }
-    format = minidw.Format(columns=columns, fill_down=("customer_id",))
-    minidw.run(path, conn, format=format, number_lines=True)
+    declared = minidw.Feed(columns=columns, fill_down=("customer_id",))
+    minidw.run(path, conn, feed=declared, number_lines=True)
 
     (erased,) = erase(conn, "a@b.c").erased
 
@@ -228,12 +228,12 @@ def test_a_feed_keeps_what_its_orders_are_made_of(conn: Connection, feed: Feed) 
 
 
 def test_of_others_the_id_is_left_only_where_their_orders_are_made_of_it(
-    conn: Connection, feed: Feed
+    conn: Connection, feed: WriteFeed
 ) -> None:
     # Given ada, a product of that name, and eve, whose second column names ada
     path = feed("order_id | Email | Phone | SKU | Title\n1 | ada | - | s1 | -\n2 | eve | ada | - | ada")
     columns = {"customer_id": ["Email", "Phone"], "product_id": ["SKU", "Title"]}
-    minidw.run(path, conn, format=minidw.Format(columns=columns))
+    minidw.run(path, conn, feed=minidw.Feed(columns=columns))
     (erased,) = erase(conn, "ada").erased
     own, other = conn.scalars(text("SELECT extra FROM raw.orders_all ORDER BY source_row")).all()
     assert (own["Email"], own["SKU"]) == (erased.pseudonym, "s1")
@@ -253,10 +253,10 @@ def test_of_others_the_id_is_left_only_where_their_orders_are_made_of_it(
     ],
 )
 def test_what_a_feed_says_of_everybody_is_refused(
-    conn: Connection, feed: Feed, columns: dict[str, Any], message: str
+    conn: Connection, feed: WriteFeed, columns: dict[str, Any], message: str
 ) -> None:
     path = feed("Email | Ref\n- | 7\nguest | 8")
-    minidw.run(path, conn, format=minidw.Format(columns=columns))
+    minidw.run(path, conn, feed=minidw.Feed(columns=columns))
     with pytest.raises(SettingsError, match=message):
         minidw.erase("guest", conn)
 
@@ -268,7 +268,7 @@ def test_what_a_feed_says_of_everybody_is_refused(
 def test_a_customer_of_an_export_of_a_shop(conn: Connection, name: str) -> None:
     export = minidw.generate_export(name, orders=30, seed=3)
     settings = Settings(currency=export.currency)
-    minidw.run(export.path, conn, format=minidw.named_feed(name), settings=settings)
+    minidw.run(export.path, conn, feed=minidw.named_feed(name), settings=settings)
     most = select(CustomerLtv.customer_id).where(CustomerLtv.customer_id != "guest")
     customer = conn.scalars(most.order_by(CustomerLtv.order_lines.desc(), CustomerLtv.customer_id)).first()
     assert customer is not None
@@ -280,16 +280,16 @@ def test_a_customer_of_an_export_of_a_shop(conn: Connection, name: str) -> None:
     assert places(conn, customer) - {"raw.orders_all.order_id"} == set()
 
 
-def test_a_name_made_of_two_columns(conn: Connection, feed: Feed) -> None:
+def test_a_name_made_of_two_columns(conn: Connection, feed: WriteFeed) -> None:
     path = feed("order_id | First | Last\n1 | Ada | King\n2 | Ada | Byron")
     columns = {"customer_id": ["First", "Last", {"join": " "}]}
-    minidw.run(path, conn, format=minidw.Format(columns=columns))
+    minidw.run(path, conn, feed=minidw.Feed(columns=columns))
     (erased,) = erase(conn, "Ada King").erased
     rows = conn.scalars(text("SELECT extra FROM raw.orders_all ORDER BY source_row")).all()
     assert [(row["First"], row["Last"]) for row in rows] == [(erased.pseudonym, None), ("Ada", "Byron")]
 
 
-def test_what_waits_and_what_was_pruned(conn: Connection, feed: Feed) -> None:
+def test_what_waits_and_what_was_pruned(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | customer_id\n1 | ada\n2 | ada"), conn)
     conn.execute(text("UPDATE raw.batches SET load_date = '2020-01-01'"))
     minidw.prune(date(2020, 1, 2), conn)
@@ -303,7 +303,7 @@ def test_what_waits_and_what_was_pruned(conn: Connection, feed: Feed) -> None:
     assert minidw.verify(conn).differences == []
 
 
-def test_what_waited_for_a_build_is_told_as_built(conn: Connection, feed: Feed) -> None:
+def test_what_waited_for_a_build_is_told_as_built(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | customer_id | price\n1 | bob | 1\n2 | zoe | x"), conn, settings=LENIENT)
     minidw.load_raw(feed("order_id | customer_id\n3 | bob"), conn)
     minidw.build_staging(conn)
@@ -320,13 +320,13 @@ def test_what_waited_for_a_build_is_told_as_built(conn: Connection, feed: Feed) 
         (["bob", "zoe"], "nothing names customer 2 of 2: write the id as it is staged; nothing was done"),
     ],
 )
-def test_what_cannot_be_erased(conn: Connection, feed: Feed, customers: list[str], message: str) -> None:
+def test_what_cannot_be_erased(conn: Connection, feed: WriteFeed, customers: list[str], message: str) -> None:
     minidw.run(feed("order_id | customer_id\n1 | bob"), conn)
     with pytest.raises(SettingsError, match=message):
         minidw.erase(customers, conn)
 
 
-def test_the_failure_to_erase_names_nobody(warehouse: Engine, feed: Feed) -> None:
+def test_the_failure_to_erase_names_nobody(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | customer_id\n1 | bob"), warehouse)
     with pytest.raises(SettingsError, match="nothing names customer 1 of 1"):
         minidw.erase("zoe", warehouse)

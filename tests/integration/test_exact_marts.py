@@ -14,7 +14,7 @@ import minidw
 from minidw import Mart, count, key, ratio, smallest, total, value
 from tests.support import own_marts
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
 @pytest.fixture(autouse=True)
@@ -37,7 +37,7 @@ def run(conn: Connection, path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_sixty_batches_add_up_to_what_one_batch_gives(conn: Connection, feed: Feed) -> None:
+def test_sixty_batches_add_up_to_what_one_batch_gives(conn: Connection, feed: WriteFeed) -> None:
     class Net(Mart):
         __tablename__ = "net"
         customer: Mapped[str] = key(lambda line: line.customer_id)
@@ -57,7 +57,7 @@ def test_sixty_batches_add_up_to_what_one_batch_gives(conn: Connection, feed: Fe
     assert rows(conn, Net) == [("c1", 60 * Decimal("8.3950"), 60 * 3, 60)]
 
 
-def test_what_may_be_null_comes_and_goes(conn: Connection, feed: Feed) -> None:
+def test_what_may_be_null_comes_and_goes(conn: Connection, feed: WriteFeed) -> None:
     class Shipped(Mart):
         __tablename__ = "shipped"
         customer: Mapped[str] = key(lambda line: line.customer_id)
@@ -81,7 +81,9 @@ def test_what_may_be_null_comes_and_goes(conn: Connection, feed: Feed) -> None:
     assert rows(conn, Shipped) == [("c1", None, Decimal(0), None, 2)]
 
 
-def test_a_line_that_is_no_number_spoils_its_key_only_while_it_is_there(conn: Connection, feed: Feed) -> None:
+def test_a_line_that_is_no_number_spoils_its_key_only_while_it_is_there(
+    conn: Connection, feed: WriteFeed
+) -> None:
     class Read(Mart):
         __tablename__ = "read"
         product: Mapped[str] = key(lambda line: line.product_id)
@@ -96,7 +98,7 @@ def test_a_line_that_is_no_number_spoils_its_key_only_while_it_is_there(conn: Co
     assert rows(conn, Read) == [("p1", Decimal(10), 2)]
 
 
-def test_keys_fall_together_by_their_type(conn: Connection, feed: Feed) -> None:
+def test_keys_fall_together_by_their_type(conn: Connection, feed: WriteFeed) -> None:
     class ByPrice(Mart):
         __tablename__ = "by_price"
         whole: Mapped[int] = key(lambda line: line.price)
@@ -113,7 +115,7 @@ def test_keys_fall_together_by_their_type(conn: Connection, feed: Feed) -> None:
     assert len(minidw.why(ByPrice, key_of_all, conn)) == 3
 
 
-def test_a_mart_of_one_row(conn: Connection, feed: Feed) -> None:
+def test_a_mart_of_one_row(conn: Connection, feed: WriteFeed) -> None:
     class Everything(Mart):
         __tablename__ = "everything"
         condition = None
@@ -126,7 +128,7 @@ def test_a_mart_of_one_row(conn: Connection, feed: Feed) -> None:
     assert rows(conn, Everything) == [("all", 3)]
 
 
-def test_a_ratio_over_nothing_is_null(conn: Connection, feed: Feed) -> None:
+def test_a_ratio_over_nothing_is_null(conn: Connection, feed: WriteFeed) -> None:
     class Share(Mart):
         __tablename__ = "share"
         customer: Mapped[str] = key(lambda line: line.customer_id)
@@ -141,7 +143,7 @@ def test_a_ratio_over_nothing_is_null(conn: Connection, feed: Feed) -> None:
     assert rows(conn, Share) == [("c1", 4, 2, Decimal("0.5"))]
 
 
-def test_marts_that_derive_from_one_another(conn: Connection, feed: Feed) -> None:
+def test_marts_that_derive_from_one_another(conn: Connection, feed: WriteFeed) -> None:
     class Rich(Mart):
         """Only keys, and a condition."""
 
@@ -170,7 +172,7 @@ def test_marts_that_derive_from_one_another(conn: Connection, feed: Feed) -> Non
     assert minidw.why(Greeting, "ada", conn) == []
 
 
-def test_a_preview_of_a_mart_whose_first_column_is_a_time(conn: Connection, feed: Feed) -> None:
+def test_a_preview_of_a_mart_whose_first_column_is_a_time(conn: Connection, feed: WriteFeed) -> None:
     class First(Mart):
         __tablename__ = "first_order"
         customer: Mapped[str] = key(lambda line: line.customer_id)
@@ -183,7 +185,7 @@ def test_a_preview_of_a_mart_whose_first_column_is_a_time(conn: Connection, feed
     assert change.after == {"first": datetime(2024, 1, 1), "lines": 2}
 
 
-def test_a_mart_that_rounds_is_not_held_against_the_control_totals(conn: Connection, feed: Feed) -> None:
+def test_a_mart_that_rounds_is_not_held_against_the_control_totals(conn: Connection, feed: WriteFeed) -> None:
     class Euros(Mart):
         __tablename__ = "euros"
         customer: Mapped[str] = key(lambda line: line.customer_id)
@@ -197,7 +199,7 @@ def test_a_mart_that_rounds_is_not_held_against_the_control_totals(conn: Connect
 
 @pytest.mark.filterwarnings("ignore:This declarative base already contains a class")
 def test_a_mart_that_a_run_did_not_know_is_built_in_full_by_the_next_that_does(
-    conn: Connection, feed: Feed
+    conn: Connection, feed: WriteFeed
 ) -> None:
     def declare() -> type[Mart]:
         class Statuses(Mart):
@@ -228,7 +230,7 @@ def test_a_mart_that_a_run_did_not_know_is_built_in_full_by_the_next_that_does(
     assert [one.mart for one in minidw.run(feed("order_id\n4"), conn).built][4:] == []
 
 
-def test_an_error_of_the_database_names_the_mart(conn: Connection, feed: Feed) -> None:
+def test_an_error_of_the_database_names_the_mart(conn: Connection, feed: WriteFeed) -> None:
     class Broken(Mart):
         __tablename__ = "broken"
         customer: Mapped[str] = key(lambda line: line.customer_id)

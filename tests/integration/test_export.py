@@ -17,7 +17,7 @@ from minidw import SettingsError
 from minidw.reports import export as exporting
 from tests.support.terminal import Cli
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 ORDERS = """
 order_id | order_timestamp     | customer_id | price
 1        | 2024-05-01 10:00:01 | =1+1        | 0.10
@@ -33,7 +33,7 @@ EXPECTED = [
 
 
 @pytest.fixture
-def loaded(conn: Connection, feed: Feed) -> Connection:
+def loaded(conn: Connection, feed: WriteFeed) -> Connection:
     minidw.run(feed(ORDERS), conn)
     return conn
 
@@ -85,7 +85,7 @@ def test_what_cannot_be_shown_is_one_line(cli: Cli, mart: str, words: list[str],
     assert said in outcome.err.splitlines()[-1]
 
 
-def test_show_says_how_many_there_are(cli: Cli, feed: Feed) -> None:
+def test_show_says_how_many_there_are(cli: Cli, feed: WriteFeed) -> None:
     assert cli("show", "customer_ltv").out == "no rows\n"
     cli("run", str(feed(ORDERS)))
     shown = cli("show", "customer_ltv", "--order", "lifetime_value desc", "--limit", "1").out
@@ -139,7 +139,9 @@ def test_a_file_holds_what_the_mart_holds(
     assert [said["rows"] for said in manifest["files"]] == [3, 3, 1, 3]
 
 
-def test_a_number_that_a_workbook_would_round_is_text(conn: Connection, feed: Feed, tmp_path: Path) -> None:
+def test_a_number_that_a_workbook_would_round_is_text(
+    conn: Connection, feed: WriteFeed, tmp_path: Path
+) -> None:
     rows = "\n".join(f"{n} | big | 9999999999.9999 | 99999" for n in range(30))
     minidw.run(feed(f"order_id | customer_id | price | quantity\n{rows}\nx | small | 8.39 | 1"), conn)
     minidw.export(["customer_ltv"], conn, to=tmp_path, format="xlsx")
@@ -152,7 +154,7 @@ def test_a_number_that_a_workbook_would_round_is_text(conn: Connection, feed: Fe
 
 
 def test_all_files_show_one_state(
-    warehouse: Engine, feed: Feed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    warehouse: Engine, feed: WriteFeed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     minidw.run(feed(ORDERS), warehouse)
     other = feed("order_id | price\nz | 100")
@@ -202,7 +204,7 @@ def test_what_does_not_fit_into_a_sheet_is_refused(
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_the_command_says_what_it_wrote(cli: Cli, feed: Feed, tmp_path: Path) -> None:
+def test_the_command_says_what_it_wrote(cli: Cli, feed: WriteFeed, tmp_path: Path) -> None:
     cli("run", str(feed(ORDERS)))
     assert cli("export", "customer_ltv", "daily_revenue").out == (
         "export/customer_ltv.csv: 3 rows\nexport/daily_revenue.csv: 3 rows\n"

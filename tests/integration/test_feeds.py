@@ -14,7 +14,7 @@ from minidw import (
     BadFileError,
     Batch,
     DailyRevenue,
-    Format,
+    Feed,
     OrderLine,
     OrderRejected,
     Settings,
@@ -29,7 +29,7 @@ Lines = list[tuple[str, str, str]]
 UTC_JAN_5 = datetime(2024, 1, 5, 15)
 
 # file, feed, rules, order lines (order, amount, status), rejects
-RIGHT: dict[str, tuple[str, Format, dict[str, str], Lines, list[str]]] = {
+RIGHT: dict[str, tuple[str, Feed, dict[str, str], Lines, list[str]]] = {
     "shopify": (
         "shopify.csv",
         named_feed("shopify"),
@@ -74,7 +74,7 @@ RIGHT: dict[str, tuple[str, Format, dict[str, str], Lines, list[str]]] = {
     ),
     "returns": (
         "refunds.csv",
-        Format(returns="subtract"),
+        Feed(returns="subtract"),
         {},
         [("5101", "300", "delivered"), ("5101", "-100", "returned")]
         + [(order, "100", "delivered") for order in ("5102", "5103", "5104")],
@@ -82,17 +82,17 @@ RIGHT: dict[str, tuple[str, Format, dict[str, str], Lines, list[str]]] = {
     ),
     "currency": (
         "currency.csv",
-        Format(columns={"currency": "currency"}),
+        Feed(columns={"currency": "currency"}),
         {"currency": "USD"},
         [("5001", "100", "delivered")],
         ["OTHER_CURRENCY"],
     ),
-    "thousands": ("thousands.csv", Format(decimal="."), {}, [("4001", "1234.50", "delivered")], []),
-    "sep=": ("sep.csv", Format(), {}, [("4001", "20", "delivered")], []),
-    "preamble": ("preamble.csv", Format(skip_lines=3), {}, [("4001", "20", "delivered")], []),
+    "thousands": ("thousands.csv", Feed(decimal="."), {}, [("4001", "1234.50", "delivered")], []),
+    "sep=": ("sep.csv", Feed(), {}, [("4001", "20", "delivered")], []),
+    "preamble": ("preamble.csv", Feed(skip_lines=3), {}, [("4001", "20", "delivered")], []),
     "index of pandas": (
         "pandasindex.csv",
-        Format(),
+        Feed(),
         {},
         [("4001", "20", "delivered"), ("4002", "20", "delivered")],
         [],
@@ -105,7 +105,7 @@ def test_an_export_comes_to_the_right_amounts(conn: Connection, name: str) -> No
     file, feed, rules, lines, rejects = RIGHT[name]
     settings = Settings(**rules)  # type: ignore[arg-type]
 
-    minidw.run(EXPORTS / file, conn, format=feed, settings=settings)
+    minidw.run(EXPORTS / file, conn, feed=feed, settings=settings)
 
     found = conn.execute(
         select(OrderLine.order_id, OrderLine.total_amount, OrderLine.status).order_by(OrderLine.source_row)
@@ -130,7 +130,7 @@ def test_values_of_the_exports(conn: Connection) -> None:
         ("amazon.txt", "amazon"),
         ("superstore.csv", "superstore"),
     ):
-        minidw.run(EXPORTS / file, conn, format=named_feed(name), settings=settings)
+        minidw.run(EXPORTS / file, conn, feed=named_feed(name), settings=settings)
     line = OrderLine
     found = {
         (row.order_id, row.line_number): (row.order_timestamp, row.price, row.quantity, row.customer_id)
@@ -155,7 +155,7 @@ def test_values_of_the_exports(conn: Connection) -> None:
 def test_batches_of_several_feeds_are_judged_again_each_by_its_own(conn: Connection, feeds: int) -> None:
     settings = Settings(currency="USD")
     for file, feed, _, _, _ in list(RIGHT.values())[:feeds]:
-        minidw.run(EXPORTS / file, conn, format=feed, settings=settings, force=True)
+        minidw.run(EXPORTS / file, conn, feed=feed, settings=settings, force=True)
     before = {tuple(row) for row in conn.execute(select(*OrderLine.__table__.c))}
     replayed = minidw.build_staging(conn, replay=True, settings=settings).replayed
     assert replayed is not None
@@ -178,33 +178,33 @@ def test_the_warehouse_decides_the_day(conn: Connection) -> None:
 
 def test_a_status_that_cancels_an_order_of_before(conn: Connection) -> None:
     minidw.run(EXPORTS / "ref1.csv", conn)
-    minidw.run(EXPORTS / "ref2.csv", conn, format=Format(status={"Refunded": "cancelled"}))
+    minidw.run(EXPORTS / "ref2.csv", conn, feed=Feed(status={"Refunded": "cancelled"}))
     assert conn.scalar(select(DailyRevenue.revenue)) == 40
 
 
 def test_a_return_in_a_later_file_does_not_replace_what_was_sold(
     conn: Connection, feed: Callable[..., Path]
 ) -> None:
-    returns = Format(returns="subtract")
-    minidw.run(feed("order_id | price | quantity\n1 | 100 | 3"), conn, format=returns)
-    minidw.run(feed("order_id | price | quantity\n1 | 100 | -1"), conn, format=returns)
+    returns = Feed(returns="subtract")
+    minidw.run(feed("order_id | price | quantity\n1 | 100 | 3"), conn, feed=returns)
+    minidw.run(feed("order_id | price | quantity\n1 | 100 | -1"), conn, feed=returns)
     assert conn.scalar(select(DailyRevenue.revenue)) == 200
 
 
 def test_a_currency_needs_that_of_the_warehouse(conn: Connection) -> None:
     with pytest.raises(SettingsError, match="CURRENCY=USD"):
-        minidw.run(EXPORTS / "currency.csv", conn, format=Format(columns={"currency": "currency"}))
+        minidw.run(EXPORTS / "currency.csv", conn, feed=Feed(columns={"currency": "currency"}))
 
 
 def test_a_file_of_rejects_alone_is_refused(conn: Connection) -> None:
     with pytest.raises(BadFileError, match=r"TOO_MANY_REJECTS: .*OTHER_CURRENCY"):
-        minidw.run(EXPORTS / "etsy.csv", conn, format=named_feed("etsy"), settings=Settings(currency="EUR"))
+        minidw.run(EXPORTS / "etsy.csv", conn, feed=named_feed("etsy"), settings=Settings(currency="EUR"))
 
 
 def test_the_ledger_keeps_the_feed_and_says_what_differs(conn: Connection) -> None:
-    minidw.run(EXPORTS / "thousands.csv", conn, format=Format(decimal="."))
+    minidw.run(EXPORTS / "thousands.csv", conn, feed=Feed(decimal="."))
     assert conn.scalar(select(Batch.feed)) == {"values": {"decimal": "."}}
-    again = minidw.run(EXPORTS / "thousands.csv", conn, format=Format(decimal=","))
+    again = minidw.run(EXPORTS / "thousands.csv", conn, feed=Feed(decimal=","))
     assert again.loaded.skipped
     assert again.loaded.otherwise == ("values.decimal was ., now ,",)
 
@@ -274,7 +274,7 @@ def test_a_feed_that_inspect_wrote_reads_the_file_once_its_questions_are_answere
     found = minidw.inspect(path)
     feed.write_text(found.toml)
     with pytest.raises(SettingsError, match="is a question still"):
-        minidw.run(path, conn, format=named_feed(feed))
+        minidw.run(path, conn, feed=named_feed(feed))
     answers = {
         "dates": "dmy", "time_zone": "Europe/Berlin", "returns": "subtract", "Paid": "delivered",
         '"On hold"': "pending",
@@ -285,7 +285,7 @@ def test_a_feed_that_inspect_wrote_reads_the_file_once_its_questions_are_answere
         toml = toml.replace(f'{key} = "?"', f'{key} = "{answer}"')
     feed.write_text(toml)
 
-    minidw.run(path, conn, format=named_feed(feed))
+    minidw.run(path, conn, feed=named_feed(feed))
 
     line = OrderLine
     held = select(line.order_id, line.order_timestamp, line.total_amount, line.status)
@@ -315,7 +315,7 @@ def test_a_price_that_names_another_currency_is_set_aside(
     prices = ["20.00", "€20.00", "EUR 20.00", "20.00 USD", "(£20.00)", "$20.00"]
     path = feed("order_id | price\n" + "\n".join(f"{n} | {price}" for n, price in enumerate(prices, 1)))
     settings = Settings(currency=currency, max_reject_ratio=Decimal(1))
-    minidw.run(path, conn, format=Format(decimal=".", returns="subtract"), settings=settings)
+    minidw.run(path, conn, feed=Feed(decimal=".", returns="subtract"), settings=settings)
     rejected = select(OrderRejected.source_row, OrderRejected.reasons).order_by(OrderRejected.source_row)
     assert [(row, reasons) for row, reasons in conn.execute(rejected)] == [
         (row, ["OTHER_CURRENCY"]) for row in set_aside

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 import minidw
 from minidw import Settings
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
-def test_every_delivery_of_an_order(conn: Connection, feed: Feed) -> None:
+def test_every_delivery_of_an_order(conn: Connection, feed: WriteFeed) -> None:
     # Given an order that was delivered in four batches, and a fifth that took the place of the third
     lenient = Settings(max_reject_ratio=Decimal(1))
     for prices in ("1 | 9\n1 | 10\n2 | 1", "1 | x", "1 | 12", "1 | 13"):
@@ -34,7 +34,7 @@ def test_every_delivery_of_an_order(conn: Connection, feed: Feed) -> None:
     assert held[1][1] is None
 
 
-def test_an_order_that_nobody_delivered(conn: Connection, feed: Feed) -> None:
+def test_an_order_that_nobody_delivered(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), conn)
     assert minidw.history("7", conn) == []
     assert minidw.history("\0", conn) == []

@@ -20,7 +20,7 @@ from tests.support.feeds import write_feed
 from tests.support.servers import Copies, engine_like, filled
 from tests.support.terminal import Cli
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 FUTURE = "order_id | order_timestamp\n1 | 2027-12-31\n2 | 2027-06-01"
 UNTIL_2027 = Settings(order_date_max=date(2027, 12, 31))
 WRITERS: dict[str, Callable[[Engine, Path, Settings], Any]] = {
@@ -78,7 +78,7 @@ def until_2027(future_database: URL, engine: Engine) -> Iterator[Engine]:
         yield own
 
 
-def test_the_first_batch_brings_the_rules_of_its_environment(warehouse: Engine, feed: Feed) -> None:
+def test_the_first_batch_brings_the_rules_of_its_environment(warehouse: Engine, feed: WriteFeed) -> None:
     assert state(warehouse) == [0, 0, 0]
 
     minidw.load_raw(feed(FUTURE), warehouse, settings=UNTIL_2027)
@@ -95,7 +95,7 @@ def test_the_first_batch_brings_the_rules_of_its_environment(warehouse: Engine, 
     assert latest.since is not None
 
 
-def test_a_first_file_that_is_refused_leaves_no_rules(warehouse: Engine, feed: Feed) -> None:
+def test_a_first_file_that_is_refused_leaves_no_rules(warehouse: Engine, feed: WriteFeed) -> None:
     with pytest.raises(minidw.BadFileError):
         minidw.run(feed("order_id | price\n1 | x"), warehouse, settings=UNTIL_2027)
     assert state(warehouse) == [0, 0, 0]
@@ -103,7 +103,7 @@ def test_a_first_file_that_is_refused_leaves_no_rules(warehouse: Engine, feed: F
 
 
 def test_an_environment_that_says_nothing_means_the_rules_of_the_warehouse(
-    until_2027: Engine, feed: Feed
+    until_2027: Engine, feed: WriteFeed
 ) -> None:
     """A colleague without the variable runs another file: the orders stay."""
     result = minidw.run(feed("order_id\n3"), until_2027, settings=Settings())
@@ -113,12 +113,12 @@ def test_an_environment_that_says_nothing_means_the_rules_of_the_warehouse(
     assert minidw.verify(until_2027).differences == []
 
 
-def test_an_environment_that_says_the_same_is_fine(until_2027: Engine, feed: Feed) -> None:
+def test_an_environment_that_says_the_same_is_fine(until_2027: Engine, feed: WriteFeed) -> None:
     same = Settings.from_env({"ORDER_DATE_MAX": "20271231", "SEGMENT_VIP": "1e4"})
     assert minidw.run(feed("order_id\n3"), until_2027, settings=same).rules == []
 
 
-def test_who_writes_and_says_otherwise_is_refused(until_2027: Engine, feed: Feed) -> None:
+def test_who_writes_and_says_otherwise_is_refused(until_2027: Engine, feed: WriteFeed) -> None:
     before = state(until_2027)
     for command in WRITERS.values():
         with pytest.raises(SettingsError) as refused:
@@ -205,7 +205,7 @@ def test_rules_that_cannot_be_are_refused(until_2027: Engine) -> None:
     assert state(until_2027) == before
 
 
-def test_rules_can_be_set_before_the_first_batch(warehouse: Engine, feed: Feed) -> None:
+def test_rules_can_be_set_before_the_first_batch(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.set_rules({"SEGMENT_VIP": 20000, "ORDER_DATE_MIN": None}, warehouse, settings=Settings())
 
     with pytest.raises(SettingsError, match="SEGMENT_VIP is 15000 in the settings, but 20000"):
@@ -217,7 +217,7 @@ def test_rules_can_be_set_before_the_first_batch(warehouse: Engine, feed: Feed) 
     assert (values(warehouse)["SEGMENT_VIP"], values(warehouse)["SEGMENT_HIGH"]) == ("20000", "4000")
 
 
-def test_a_run_accepts_the_rules_of_its_environment(until_2027: Engine, feed: Feed) -> None:
+def test_a_run_accepts_the_rules_of_its_environment(until_2027: Engine, feed: WriteFeed) -> None:
     narrow = Settings(order_date_max=date(2027, 6, 30), revenue_statuses=("delivered", "cancelled"))
     file = feed("order_id | status\n3 | cancelled")
     seen = minidw.preview(file, until_2027, accept_rules=True, settings=narrow)
@@ -241,7 +241,7 @@ def test_a_preview_says_what_other_rules_would_move_and_moves_nothing(until_2027
     assert values(until_2027)["ORDER_DATE_MAX"] == "2027-12-31"
 
 
-def test_a_caller_s_transaction_takes_the_rules_with_it(conn: Connection, feed: Feed) -> None:
+def test_a_caller_s_transaction_takes_the_rules_with_it(conn: Connection, feed: WriteFeed) -> None:
     with conn.begin_nested() as savepoint:
         minidw.run(feed(FUTURE), conn, settings=UNTIL_2027)
         minidw.set_rules({"SEGMENT_VIP": 9000}, conn, settings=Settings())
@@ -250,7 +250,7 @@ def test_a_caller_s_transaction_takes_the_rules_with_it(conn: Connection, feed: 
     assert (values(conn)["ORDER_DATE_MAX"], values(conn)["SEGMENT_VIP"]) == (None, "10000")
 
 
-def test_of_first_loads_at_once_one_decides(warehouse: Engine, feed: Feed) -> None:
+def test_of_first_loads_at_once_one_decides(warehouse: Engine, feed: WriteFeed) -> None:
     def load(number: int) -> str:
         path = paths[number]
         try:
@@ -267,7 +267,7 @@ def test_of_first_loads_at_once_one_decides(warehouse: Engine, feed: Feed) -> No
     assert state(warehouse) == [1, 1, len(RULES)]
 
 
-def test_a_replay_judges_by_the_day_of_the_load(warehouse: Engine, feed: Feed) -> None:
+def test_a_replay_judges_by_the_day_of_the_load(warehouse: Engine, feed: WriteFeed) -> None:
     """An order of a day after its load was refused then, and it is when everything is judged again."""
     minidw.load_raw(feed("order_id | order_timestamp\n1 | 2024-05-02 23:59:59\n2 | 2024-05-03"), warehouse)
     with warehouse.begin() as conn:
@@ -288,7 +288,7 @@ def test_a_replay_judges_by_the_day_of_the_load(warehouse: Engine, feed: Feed) -
     assert not any(outcome.failed for outcome in minidw.run_checks(warehouse).checked)
 
 
-def test_a_warehouse_older_than_its_rules_loses_no_line(until_2027: Engine, feed: Feed) -> None:
+def test_a_warehouse_older_than_its_rules_loses_no_line(until_2027: Engine, feed: WriteFeed) -> None:
     # Given one that kept no rules, was judged by other code, and holds more than the default of then
     minidw.run(feed("order_id | order_timestamp\n3 | 2022-05-01\n4 | 2024-05-01"), until_2027)
     with until_2027.begin() as conn:
@@ -307,7 +307,7 @@ def test_a_warehouse_older_than_its_rules_loses_no_line(until_2027: Engine, feed
     assert rules["SEGMENT_VIP"] == ("20000", "environment")
 
 
-def test_an_old_warehouse_of_the_seed_keeps_the_range_of_the_seed(warehouse: Engine, feed: Feed) -> None:
+def test_an_old_warehouse_of_the_seed_keeps_the_range_of_the_seed(warehouse: Engine, feed: WriteFeed) -> None:
     lenient = Settings(max_reject_ratio=Decimal(1))
     minidw.run(feed("order_id | order_timestamp\n1 | 2024-05-01\n2 | 2026-06-01"), warehouse)
     with warehouse.begin() as conn:
@@ -319,7 +319,7 @@ def test_an_old_warehouse_of_the_seed_keeps_the_range_of_the_seed(warehouse: Eng
 
 
 def test_a_rule_that_a_later_release_adds_is_its_default_where_there_are_batches(
-    until_2027: Engine, feed: Feed
+    until_2027: Engine, feed: WriteFeed
 ) -> None:
     with until_2027.begin() as conn:
         conn.execute(delete(RuleVersion).where(RuleVersion.name == "SEGMENT_VIP"))
@@ -410,7 +410,7 @@ def test_a_change_with_a_yes(until_june: Cli, monkeypatch: pytest.MonkeyPatch) -
     assert "the rules are so already" in until_june("rules", "--reset", "ORDER_DATE_MAX").out
 
 
-def test_a_run_that_accepts(until_june: Cli, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_accepts(until_june: Cli, feed: WriteFeed, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORDER_DATE_MAX", "2027-06-30")
     path = str(feed("order_id\n3"))
     assert until_june("run", path).code == 2

@@ -24,7 +24,7 @@ def test_an_export_of_a_shop_comes_to_its_revenue(conn: Connection, name: str, o
     export = minidw.generate_export(name, orders=orders, seed=orders)
     settings = Settings(currency=export.currency)
 
-    (staged,) = minidw.run(export.path, conn, format=minidw.named_feed(name), settings=settings).staged
+    (staged,) = minidw.run(export.path, conn, feed=minidw.named_feed(name), settings=settings).staged
 
     assert staged.reasons.keys() == SET_ASIDE.get(name, set())
     assert export.lines > orders

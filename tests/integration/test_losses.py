@@ -13,7 +13,7 @@ import minidw
 from minidw import BadFileError, Checked, Result, Settings
 from tests.support.feeds import write_feed
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=Decimal(1))
 
 
@@ -35,7 +35,7 @@ def revenue(conn: Connection) -> Decimal:
 # Rejected rows that name a staged line
 
 
-def test_a_rejected_row_that_names_a_staged_line_is_told(conn: Connection, feed: Feed) -> None:
+def test_a_rejected_row_that_names_a_staged_line_is_told(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | price | status\n1 | 100 | delivered\n2 | 10 | delivered"), conn)
 
     result = minidw.run(
@@ -65,13 +65,13 @@ def test_a_rejected_row_that_names_a_staged_line_is_told(conn: Connection, feed:
     ],
 )
 def test_a_row_of_the_same_file_counts_where_it_comes_after(
-    conn: Connection, feed: Feed, rows: str, told: bool
+    conn: Connection, feed: WriteFeed, rows: str, told: bool
 ) -> None:
     result = minidw.run(feed(rows), conn, settings=LENIENT)
     assert set(warnings(result)) == ({"rejects_of_staged_lines"} if told else set())
 
 
-def test_several_batches_of_one_run_have_one_outcome(conn: Connection, feed: Feed) -> None:
+def test_several_batches_of_one_run_have_one_outcome(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1\n2"), conn)
     for order in (1, 2):
         minidw.load_raw(feed(f"order_id | status\n{order} | lost\n9{order} | shipped"), conn)
@@ -83,7 +83,7 @@ def test_several_batches_of_one_run_have_one_outcome(conn: Connection, feed: Fee
 # Numbered lines that take the place of another file's
 
 
-def test_numbered_lines_in_the_place_of_another_file_s_are_told(conn: Connection, feed: Feed) -> None:
+def test_numbered_lines_in_the_place_of_another_file_s_are_told(conn: Connection, feed: WriteFeed) -> None:
     page = "order_id | product_id | price\n"
     minidw.run(feed(f"{page}1001 | MUG | 20\n1002 | MUG | 20\n1002 | CAP | 30"), conn, number_lines=True)
 
@@ -96,22 +96,22 @@ def test_numbered_lines_in_the_place_of_another_file_s_are_told(conn: Connection
     assert (sample["replaced_product_id"], sample["product_id"]) == ("MUG", "BAG")
 
 
-def test_another_status_of_a_numbered_line_is_a_correction(conn: Connection, feed: Feed) -> None:
+def test_another_status_of_a_numbered_line_is_a_correction(conn: Connection, feed: WriteFeed) -> None:
     for status in ("pending", "delivered"):
         rows = f"order_id | product_id | status\n1 | MUG | {status}\n1 | CAP | {status}"
         result = minidw.run(feed(rows), conn, number_lines=True)
     assert warnings(result) == {}
 
 
-RETURNS = minidw.Format(returns="subtract")
+RETURNS = minidw.Feed(returns="subtract")
 
 
-def test_a_second_return_in_a_third_file_is_told(conn: Connection, feed: Feed) -> None:
+def test_a_second_return_in_a_third_file_is_told(conn: Connection, feed: WriteFeed) -> None:
     # Given an order of five, and one of them given back twice: each file numbers its return as the first
     page = "order_id | order_timestamp | price | quantity\n"
     for day, quantity in enumerate((5, -1, -1), start=1):
         path = feed(f"{page}1 | 2024-05-0{day} | 10 | {quantity}")
-        result = minidw.run(path, conn, format=RETURNS)
+        result = minidw.run(path, conn, feed=RETURNS)
 
     (found,) = warnings(result).values()
     (sample,) = found.samples
@@ -121,14 +121,14 @@ def test_a_second_return_in_a_third_file_is_told(conn: Connection, feed: Feed) -
     # The files of the order together say it all
     minidw.unload([1, 2, 3], conn)
     minidw.run(feed(f"{page}1 | 2024-05-01 | 10 | 5\n1 | 2024-05-02 | 10 | -1\n1 | 2024-05-03 | 10 | -1"),
-               conn, format=RETURNS)  # fmt: skip
+               conn, feed=RETURNS)  # fmt: skip
     assert amount(conn) == 30
 
 
-def test_a_return_that_is_said_again_is_no_loss(conn: Connection, feed: Feed) -> None:
+def test_a_return_that_is_said_again_is_no_loss(conn: Connection, feed: WriteFeed) -> None:
     for customer in ("ada", "ada ", "bob"):
         rows = f"order_id | customer_id | quantity\n1 | {customer} | 5\n1 | {customer} | -1"
-        result = minidw.run(feed(rows), conn, format=RETURNS, force=True)
+        result = minidw.run(feed(rows), conn, feed=RETURNS, force=True)
         assert warnings(result) == {}
     assert amount(conn) == 40
 
@@ -137,13 +137,13 @@ def test_a_return_that_is_said_again_is_no_loss(conn: Connection, feed: Feed) ->
 
 
 @pytest.fixture
-def numbered(conn: Connection, feed: Feed) -> Connection:
+def numbered(conn: Connection, feed: WriteFeed) -> Connection:
     """An order of two lines, and one of a single line."""
     minidw.run(feed("order_id | line_number | price\n7001 | 1 | 20\n7001 | 2 | 30\n7002 | 1 | 30"), conn)
     return conn
 
 
-def test_an_order_of_several_lines_without_numbers_is_refused(numbered: Connection, feed: Feed) -> None:
+def test_an_order_of_several_lines_without_numbers_is_refused(numbered: Connection, feed: WriteFeed) -> None:
     path = feed("order_id | line_no | price\n7001 | 1 | 20\n7001 | 2 | 30\n7003 | 1 | 5", name="drift.csv")
     with pytest.raises(
         BadFileError, match="order is staged with several lines, such as 7001 up to line 2"
@@ -153,16 +153,16 @@ def test_an_order_of_several_lines_without_numbers_is_refused(numbered: Connecti
     assert amount(numbered) == 80
     # And either way out that it names is one
     assert minidw.run(path, numbered, number_lines=True).staged[0].unchanged == 2
-    minidw.run(path, numbered, format=minidw.Format(columns={"line_number": "line_no"}), force=True)
+    minidw.run(path, numbered, feed=minidw.Feed(columns={"line_number": "line_no"}), force=True)
     assert amount(numbered) == 85
 
 
-def test_other_orders_may_come_without_numbers(numbered: Connection, feed: Feed) -> None:
+def test_other_orders_may_come_without_numbers(numbered: Connection, feed: WriteFeed) -> None:
     assert minidw.run(feed("order_id | price\n7002 | 31\n7003 | 5"), numbered).staged[0].updated == 1
 
 
 def test_a_file_without_numbers_takes_no_place_among_those_that_have_them(
-    numbered: Connection, feed: Feed
+    numbered: Connection, feed: WriteFeed
 ) -> None:
     minidw.run(feed("order_id | line_number | price\n7001 | 1 | 21\n7001 | 2 | 31"), numbered)
     plain = feed("order_id | price\n7001 | 52")
@@ -183,7 +183,7 @@ def prune_first(conn: Connection) -> None:
 
 
 @pytest.fixture
-def corrected(conn: Connection, feed: Feed) -> Connection:
+def corrected(conn: Connection, feed: WriteFeed) -> Connection:
     """Orders 1 to 3 of a batch that was pruned; orders 1 and 2 were corrected, 4 and 5 are new."""
     minidw.run(feed("order_id | order_timestamp\n1 | 2025-01-01\n2 | 2025-01-01\n3 | 2025-01-01"), conn)
     prune_first(conn)
@@ -212,7 +212,7 @@ def test_a_pruned_version_that_cannot_come_back_is_told_by_an_unload(corrected: 
     assert minidw.verify(corrected).differences == []
 
 
-def test_new_lines_that_vanish_after_a_pruning_are_no_loss_of_it(conn: Connection, feed: Feed) -> None:
+def test_new_lines_that_vanish_after_a_pruning_are_no_loss_of_it(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), conn)
     prune_first(conn)
     minidw.run(feed("order_id\n2\n3"), conn)
@@ -223,18 +223,18 @@ def test_new_lines_that_vanish_after_a_pruning_are_no_loss_of_it(conn: Connectio
 # The ways out, each with its right value
 
 
-def test_a_word_that_the_feed_declares_corrects_what_it_rejected(conn: Connection, feed: Feed) -> None:
+def test_a_word_that_the_feed_declares_corrects_what_it_rejected(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | price\n1 | 100\n2 | 40"), conn)
     refund = feed("order_id | price | status\n1 | 100 | refunded\n3 | 5 | shipped")
     assert "rejects_of_staged_lines" in warnings(minidw.run(refund, conn, settings=LENIENT))
     assert revenue(conn) == 145
 
-    declared = minidw.Format(status={"refunded": "cancelled"})
-    assert warnings(minidw.run(refund, conn, format=declared, replace=2)) == {}
+    declared = minidw.Feed(status={"refunded": "cancelled"})
+    assert warnings(minidw.run(refund, conn, feed=declared, replace=2)) == {}
     assert revenue(conn) == 45
 
 
-def test_an_order_in_two_files_is_whole_where_they_come_together(conn: Connection, feed: Feed) -> None:
+def test_an_order_in_two_files_is_whole_where_they_come_together(conn: Connection, feed: WriteFeed) -> None:
     first, second = "order_id | product_id | price\n1 | MUG | 80", "1 | CAP | 20"
     minidw.run(feed(first), conn, number_lines=True)
     apart = feed(f"order_id | product_id | price\n{second}")
@@ -250,13 +250,13 @@ def test_an_order_in_two_files_is_whole_where_they_come_together(conn: Connectio
     ("asked", "told", "right"),
     [
         ({"number_lines": True}, "values.lines was not declared, now number", 30),
-        ({"format": minidw.Format(columns={"price": "net"})}, "columns.price was not declared, now net", 8),
-        ({"format": minidw.Format(price_is="line")}, "values.price_is was not declared, now line", 20),
+        ({"feed": minidw.Feed(columns={"price": "net"})}, "columns.price was not declared, now net", 8),
+        ({"feed": minidw.Feed(price_is="line")}, "values.price_is was not declared, now line", 20),
         ({}, None, 20),
     ],
 )
 def test_a_skipped_file_that_was_read_otherwise_says_so(
-    conn: Connection, feed: Feed, asked: dict[str, Any], told: str | None, right: int
+    conn: Connection, feed: WriteFeed, asked: dict[str, Any], told: str | None, right: int
 ) -> None:
     path = feed("order_id | price | net\n1 | 10 | 4\n1 | 20 | 8")
     minidw.run(path, conn)
@@ -268,7 +268,7 @@ def test_a_skipped_file_that_was_read_otherwise_says_so(
     assert revenue(conn) == right
 
 
-def test_a_pruned_version_comes_back_with_its_file(corrected: Connection, feed: Feed) -> None:
+def test_a_pruned_version_comes_back_with_its_file(corrected: Connection, feed: WriteFeed) -> None:
     assert "pruned_versions_lost" in warnings(minidw.unload(2, corrected))
     assert revenue(corrected) == 10
     first = feed("order_id | order_timestamp\n1 | 2025-01-01\n2 | 2025-01-01\n3 | 2025-01-01")
@@ -290,18 +290,18 @@ def test_ids_that_a_spreadsheet_rounded_are_told(
 
 def test_ids_of_a_feed_that_are_made_of_other_columns_are_told_too(conn: Connection, tmp_path: Path) -> None:
     path = write_feed(tmp_path / "a.csv", "order_id | order_ref\n1 | 1.5E+20\n2 | -")
-    by = minidw.Format(columns={"order_id": ["order_ref", "order_id"]})
-    (hint,) = minidw.run(path, conn, format=by).loaded.hints
+    by = minidw.Feed(columns={"order_id": ["order_ref", "order_id"]})
+    (hint,) = minidw.run(path, conn, feed=by).loaded.hints
     assert "order_id is '1.5E+20'" in hint
 
 
 def test_control_characters_of_latin_1_lead_to_cp1252(conn: Connection, tmp_path: Path) -> None:
     path = write_feed(tmp_path / "a.csv", "order_id | category\n1 | Caf\u00e9")
     path.write_bytes(path.read_text().encode("latin-1"))
-    latin = minidw.Format(encoding="latin-1")
-    assert minidw.run(path, conn, format=latin).loaded.hints == ()
+    latin = minidw.Feed(encoding="latin-1")
+    assert minidw.run(path, conn, feed=latin).loaded.hints == ()
     path.write_bytes(path.read_bytes().replace(b"Caf", b"\x84Caf"))
-    (hint,) = minidw.run(path, conn, format=latin).loaded.hints
+    (hint,) = minidw.run(path, conn, feed=latin).loaded.hints
     assert hint == (
         'it has control characters in latin-1; encoding = "cp1252" (--encoding cp1252) reads the first as'
         " '\u201e'"

@@ -29,7 +29,7 @@ from minidw.errors import BadFileError, CheckFailedError, DatabaseError, Warehou
 from minidw.transforms.marts import difference
 from tests.support import own_marts
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
 def fates(result: minidw.Result) -> dict[str, int]:
@@ -51,7 +51,7 @@ def disagreements(engine: Engine) -> list[Any]:
         return [row for mart in all_marts() for row in conn.execute(difference(mart), Settings().rules)]
 
 
-def test_a_file_becomes_marts(warehouse: Engine, feed: Feed) -> None:
+def test_a_file_becomes_marts(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("""
         order_id | customer_id | price | status
         1        | ada         | 9.50  | delivered
@@ -72,7 +72,7 @@ def test_a_file_becomes_marts(warehouse: Engine, feed: Feed) -> None:
         assert session.scalars(select(CustomerLtv.lifetime_value)).all() == [Decimal("29.50")]
 
 
-def test_every_row_has_one_fate(warehouse: Engine, feed: Feed) -> None:
+def test_every_row_has_one_fate(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | price\n1 | 10\n2 | 10\n3 | 10\n4 | 10"), warehouse)
 
     result = minidw.run(
@@ -94,7 +94,7 @@ def test_every_row_has_one_fate(warehouse: Engine, feed: Feed) -> None:
     assert disagreements(warehouse) == []
 
 
-def test_the_newest_valid_delivery_wins(warehouse: Engine, feed: Feed) -> None:
+def test_the_newest_valid_delivery_wins(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | price\n1 | 10\n2 | 10\n3 | 10\n4 | 10\n5 | 10"), warehouse)
     minidw.run(feed("order_id | price\n1 | 11\n1 | 12\n1 | bad\n2 | 20\n3 | 10"), warehouse)
 
@@ -103,7 +103,7 @@ def test_the_newest_valid_delivery_wins(warehouse: Engine, feed: Feed) -> None:
     assert prices == {"1": 12, "2": 20, "3": 10, "4": 10, "5": 10}
 
 
-def test_the_same_bytes_again_change_nothing(warehouse: Engine, feed: Feed) -> None:
+def test_the_same_bytes_again_change_nothing(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1\n2")
     minidw.run(path, warehouse)
 
@@ -113,14 +113,14 @@ def test_the_same_bytes_again_change_nothing(warehouse: Engine, feed: Feed) -> N
     assert (count(warehouse, Batch), count(warehouse, OrderDelivered)) == (1, 2)
 
 
-def test_force_loads_the_same_bytes_again(warehouse: Engine, feed: Feed) -> None:
+def test_force_loads_the_same_bytes_again(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1\n2")
     minidw.run(path, warehouse)
     assert fates(minidw.run(path, warehouse, force=True)) == {"unchanged": 2}
     assert fates(minidw.run(path, warehouse, force=True)) == {"unchanged": 2}
 
 
-def test_lines_of_an_order_are_numbered_on_request(warehouse: Engine, feed: Feed) -> None:
+def test_lines_of_an_order_are_numbered_on_request(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id | price\n1 | 1\n1 | 2\n2 | 3\n1 | 4")
 
     assert fates(minidw.run(path, warehouse, number_lines=True)) == {"inserted": 4}
@@ -131,23 +131,23 @@ def test_lines_of_an_order_are_numbered_on_request(warehouse: Engine, feed: Feed
     assert lines == [("1", 1, 1), ("1", 2, 2), ("1", 3, 4), ("2", 1, 3)]
 
 
-def test_two_spellings_of_an_order_are_numbered_as_one(warehouse: Engine, feed: Feed) -> None:
+def test_two_spellings_of_an_order_are_numbered_as_one(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id | price\né | 1\ne\u0301 | 2")
     assert fates(minidw.run(path, warehouse, number_lines=True)) == {"inserted": 2}
 
 
-def test_the_summary_names_the_option_for_order_lines(warehouse: Engine, feed: Feed) -> None:
+def test_the_summary_names_the_option_for_order_lines(warehouse: Engine, feed: WriteFeed) -> None:
     (staged,) = minidw.run(feed("order_id | price\n1 | 1\n1 | 2"), warehouse).staged
     assert staged.superseded == 1
     assert "--number-lines" in staged.hints[0]
 
 
-def test_a_feed_with_line_numbers_needs_no_hint(warehouse: Engine, feed: Feed) -> None:
+def test_a_feed_with_line_numbers_needs_no_hint(warehouse: Engine, feed: WriteFeed) -> None:
     (staged,) = minidw.run(feed("order_id | line_number\n1 | 1\n1 | 2\n1 | 2"), warehouse).staged
     assert (staged.inserted, staged.superseded, staged.hints) == (2, 1, ())
 
 
-def test_the_summary_names_the_setting_of_a_date_out_of_range(warehouse: Engine, feed: Feed) -> None:
+def test_the_summary_names_the_setting_of_a_date_out_of_range(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id | order_timestamp\n1 | 2024-01-01\n2 | 1999-01-01")
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     with pytest.raises(BadFileError, match=f"from ORDER_DATE_MIN 2000-01-01 to {tomorrow}, the day after"):
@@ -160,7 +160,7 @@ def test_the_summary_names_the_setting_of_a_date_out_of_range(warehouse: Engine,
     )
 
 
-def test_the_steps_one_by_one_equal_a_run(warehouse: Engine, feed: Feed) -> None:
+def test_the_steps_one_by_one_equal_a_run(warehouse: Engine, feed: WriteFeed) -> None:
     first = feed("order_id | price\n1 | 1\n2 | 2")
     second = feed("order_id | price\n2 | 5\n3 | 3")
     third = feed("order_id | price\n1 | 9\n3 | 1")
@@ -179,14 +179,14 @@ def test_the_steps_one_by_one_equal_a_run(warehouse: Engine, feed: Feed) -> None
     assert minidw.build_staging(warehouse).staged == []
 
 
-def test_a_build_without_changes_does_nothing(warehouse: Engine, feed: Feed) -> None:
+def test_a_build_without_changes_does_nothing(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
     assert {built.method for built in minidw.build_marts(warehouse).built} == {"none"}
     assert {built.method for built in minidw.build_marts(warehouse, full=True).built} == {"full"}
 
 
 def test_a_batch_that_is_large_against_the_history_is_built_in_full(
-    warehouse: Engine, feed: Feed, monkeypatch: pytest.MonkeyPatch
+    warehouse: Engine, feed: WriteFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("minidw.steps.build.FEW_CHANGES", 1)
     minidw.run(feed("order_id\n1\n2\n3\n4"), warehouse)
@@ -205,7 +205,7 @@ def test_a_batch_that_is_large_against_the_history_is_built_in_full(
     assert disagreements(warehouse) == []
 
 
-def test_marts_follow_the_statuses_that_count_as_revenue(warehouse: Engine, feed: Feed) -> None:
+def test_marts_follow_the_statuses_that_count_as_revenue(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | price | status\n1 | 1 | delivered\n2 | 2 | cancelled"), warehouse)
 
     built = minidw.set_rules({"REVENUE_STATUSES": "pending,shipped,delivered,cancelled"}, warehouse).built
@@ -235,14 +235,14 @@ def test_columns_of_other_names_are_mapped(warehouse: Engine, tmp_path: Path) ->
                     "C1;2024-05-01;c;p;x;2;3;shipped\nInvoiceNo;order_timestamp;customer_id;product_id;category;price;quantity;status\n"
                     "C2;2024-05-01;c;p;x;2;3;shipped\nC3;2024-05-01;c;p;x;2;3;shipped\n")  # fmt: skip
 
-    format = minidw.Format(delimiter=";", columns={"order_id": "InvoiceNo"})
-    result = minidw.run(path, warehouse, format=format, settings=Settings(max_reject_ratio=Decimal("0.5")))
+    feed = minidw.Feed(delimiter=";", columns={"order_id": "InvoiceNo"})
+    result = minidw.run(path, warehouse, feed=feed, settings=Settings(max_reject_ratio=Decimal("0.5")))
 
     assert fates(result) == {"inserted": 3, "rejected": 1}
     assert result.staged[0].reasons == {"REPEATED_HEADER": 1}
 
 
-def test_a_header_only_file_is_a_batch_without_rows(warehouse: Engine, feed: Feed) -> None:
+def test_a_header_only_file_is_a_batch_without_rows(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     path.write_text(path.read_text().splitlines()[0] + "\n")
 
@@ -252,7 +252,7 @@ def test_a_header_only_file_is_a_batch_without_rows(warehouse: Engine, feed: Fee
     assert [outcome.name for outcome in result.checked if outcome.offending] == ["raw_has_rows"]
 
 
-def test_too_many_rejects_refuse_the_file(warehouse: Engine, feed: Feed) -> None:
+def test_too_many_rejects_refuse_the_file(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id | price\n1 | 1\n2 | x\n3 | -1")
 
     with pytest.raises(
@@ -275,7 +275,7 @@ BROKEN = """{header}
 
 
 def test_malformed_lines_are_set_aside_on_request_and_count_as_rejected(
-    warehouse: Engine, feed: Feed
+    warehouse: Engine, feed: WriteFeed
 ) -> None:
     # Given a file with three broken lines and a bad price
     path = feed("order_id\n1")
@@ -285,7 +285,7 @@ def test_malformed_lines_are_set_aside_on_request_and_count_as_rejected(
     with pytest.raises(BadFileError, match=r":3: COLUMN_COUNT"):
         minidw.run(path, warehouse, settings=lenient)
     # When malformed lines are skipped
-    result = minidw.run(path, warehouse, format=minidw.Format(skip_malformed=True), settings=lenient)
+    result = minidw.run(path, warehouse, feed=minidw.Feed(skip_malformed=True), settings=lenient)
     # Then every row has its place
     (staged,) = result.staged
     assert (staged.rows_read, staged.inserted, staged.rejected) == (6, 2, 4)
@@ -304,7 +304,7 @@ def test_malformed_lines_are_set_aside_on_request_and_count_as_rejected(
     assert minidw.verify(warehouse).differences == []
 
 
-def test_a_failed_run_leaves_one_trace(warehouse: Engine, feed: Feed) -> None:
+def test_a_failed_run_leaves_one_trace(warehouse: Engine, feed: WriteFeed) -> None:
     with pytest.raises(BadFileError):
         minidw.run(feed("order_id | price\n1 | x"), warehouse)
 
@@ -315,7 +315,7 @@ def test_a_failed_run_leaves_one_trace(warehouse: Engine, feed: Feed) -> None:
         assert "TOO_MANY_REJECTS" in run.failure
 
 
-def test_a_failed_check_rolls_the_run_back(warehouse: Engine, feed: Feed) -> None:
+def test_a_failed_check_rolls_the_run_back(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
 
     with own_marts.for_a_while():
@@ -330,7 +330,7 @@ def test_a_failed_check_rolls_the_run_back(warehouse: Engine, feed: Feed) -> Non
     assert (count(warehouse, OrderLine), count(warehouse, Batch)) == (1, 1)
 
 
-def test_the_ledger_keeps_the_run_and_its_checks(warehouse: Engine, feed: Feed) -> None:
+def test_the_ledger_keeps_the_run_and_its_checks(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
 
     with Session(warehouse) as session:
@@ -353,7 +353,7 @@ def test_the_database_enforces_that_a_batch_adds_up(conn: Connection) -> None:
         )
 
 
-def test_a_caller_s_transaction_is_joined_and_never_committed(warehouse: Engine, feed: Feed) -> None:
+def test_a_caller_s_transaction_is_joined_and_never_committed(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     with warehouse.connect() as conn:
         conn.execute(text("SET search_path = public"))
@@ -364,7 +364,7 @@ def test_a_caller_s_transaction_is_joined_and_never_committed(warehouse: Engine,
     assert count(warehouse, OrderLine) == 0
 
 
-def test_a_snapshot_older_than_the_lock_is_refused(warehouse: Engine, feed: Feed) -> None:
+def test_a_snapshot_older_than_the_lock_is_refused(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     with (
         warehouse.connect().execution_options(isolation_level="REPEATABLE READ") as conn,
@@ -373,7 +373,7 @@ def test_a_snapshot_older_than_the_lock_is_refused(warehouse: Engine, feed: Feed
         minidw.run(path, conn)
 
 
-def test_a_failure_leaves_a_caller_s_transaction_as_it_was(warehouse: Engine, feed: Feed) -> None:
+def test_a_failure_leaves_a_caller_s_transaction_as_it_was(warehouse: Engine, feed: WriteFeed) -> None:
     good, bad = feed("order_id\n1"), feed("order_id | price\n2 | x")
     with warehouse.connect() as conn:
         minidw.run(good, conn)
@@ -383,7 +383,7 @@ def test_a_failure_leaves_a_caller_s_transaction_as_it_was(warehouse: Engine, fe
     assert (count(warehouse, OrderLine), count(warehouse, Batch)) == (1, 1)
 
 
-def test_a_session_sees_what_a_run_did(session: Session, feed: Feed) -> None:
+def test_a_session_sees_what_a_run_did(session: Session, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | customer_id | price\n1 | ada | 5\n2 | bob | 7"), session)
     top = session.scalars(select(CustomerLtv).order_by(CustomerLtv.lifetime_value.desc()).limit(10)).all()
     assert [customer.customer_id for customer in top] == ["bob", "ada"]
@@ -392,7 +392,7 @@ def test_a_session_sees_what_a_run_did(session: Session, feed: Feed) -> None:
     assert [customer.lifetime_value for customer in top] == [7, 105]
 
 
-def test_a_second_runner_can_decline_to_wait(warehouse: Engine, feed: Feed) -> None:
+def test_a_second_runner_can_decline_to_wait(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     with warehouse.connect() as holder:
         minidw.build_marts(holder)
@@ -401,7 +401,7 @@ def test_a_second_runner_can_decline_to_wait(warehouse: Engine, feed: Feed) -> N
     assert fates(minidw.run(path, warehouse, wait=False)) == {"inserted": 1}
 
 
-def test_a_reader_of_the_landing_table_does_not_stall_a_run(warehouse: Engine, feed: Feed) -> None:
+def test_a_reader_of_the_landing_table_does_not_stall_a_run(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1\n2"), warehouse)
     with warehouse.connect() as reader:
         reader.execute(select(OrderLanded.order_id))
@@ -413,7 +413,7 @@ def test_a_reader_of_the_landing_table_does_not_stall_a_run(warehouse: Engine, f
 INDEXES = "SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'staging' ORDER BY 1"
 
 
-def test_the_first_run_builds_the_indexes_after_the_rows(warehouse: Engine, feed: Feed) -> None:
+def test_the_first_run_builds_the_indexes_after_the_rows(warehouse: Engine, feed: WriteFeed) -> None:
     with warehouse.connect() as conn:
         before = conn.execute(text(INDEXES)).all()
     statements: list[str] = []
@@ -432,14 +432,14 @@ def test_the_first_run_builds_the_indexes_after_the_rows(warehouse: Engine, feed
     minidw.check_schema(warehouse)
 
 
-def test_a_reader_of_staging_does_not_stall_the_first_run(warehouse: Engine, feed: Feed) -> None:
+def test_a_reader_of_staging_does_not_stall_the_first_run(warehouse: Engine, feed: WriteFeed) -> None:
     with warehouse.connect() as reader:
         reader.execute(select(OrderLine.order_id))
         minidw.run(feed("order_id\n1"), warehouse)
     assert count(warehouse, OrderLine) == 1
 
 
-def test_no_tables_yet_is_a_clear_error(empty_database: Any, feed: Feed) -> None:
+def test_no_tables_yet_is_a_clear_error(empty_database: Any, feed: WriteFeed) -> None:
     settings = Settings(url=empty_database)
     with pytest.raises(DatabaseError, match="run minidw migrate, or alembic upgrade head"):
         minidw.run(feed("order_id\n1"), settings=settings)

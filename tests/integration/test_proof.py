@@ -16,7 +16,7 @@ from minidw.settings import Settings
 from tests.support.feeds import write_feed
 from tests.support.servers import Copies, engine_like, filled
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +109,13 @@ def test_verify_of_a_sample_is_right_about_its_part(shop: Engine) -> None:
         minidw.verify(shop, sample=2)
 
 
-def test_verify_says_that_changes_wait(shop: Engine, feed: Feed) -> None:
+def test_verify_says_that_changes_wait(shop: Engine, feed: WriteFeed) -> None:
     minidw.load_raw(feed("order_id\n9"), shop)
     minidw.build_staging(shop)
     assert minidw.verify(shop).changes_waiting == 1
 
 
-def test_verify_in_a_caller_s_transaction_leaves_nothing(conn: Connection, feed: Feed) -> None:
+def test_verify_in_a_caller_s_transaction_leaves_nothing(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), conn)
     assert minidw.verify(conn).differences == []
     assert minidw.verify(conn).differences == []
@@ -153,7 +153,7 @@ def test_why_says_what_it_needs(shop: Engine, mart: str, message: str) -> None:
         minidw.why(mart, "p1", shop)
 
 
-def test_a_preview_shows_old_and_new_values_largest_first(shop: Engine, feed: Feed) -> None:
+def test_a_preview_shows_old_and_new_values_largest_first(shop: Engine, feed: WriteFeed) -> None:
     path = feed(
         """
         order_id | customer_id | price | status
@@ -190,7 +190,7 @@ def contents(engine: Engine) -> dict[str, Any]:
     return found
 
 
-def test_a_preview_leaves_the_database_as_it_was(shop: Engine, feed: Feed, tmp_path: Path) -> None:
+def test_a_preview_leaves_the_database_as_it_was(shop: Engine, feed: WriteFeed, tmp_path: Path) -> None:
     good, broken = feed("order_id\n7\n8"), tmp_path / "broken.csv"
     broken.write_text(good.read_text().replace("10.00", "x"))
     before = contents(shop)
@@ -202,13 +202,15 @@ def test_a_preview_leaves_the_database_as_it_was(shop: Engine, feed: Feed, tmp_p
     assert contents(shop) == before
 
 
-def test_a_preview_in_a_caller_s_transaction_takes_only_itself_back(conn: Connection, feed: Feed) -> None:
+def test_a_preview_in_a_caller_s_transaction_takes_only_itself_back(
+    conn: Connection, feed: WriteFeed
+) -> None:
     minidw.run(feed("order_id\n1"), conn)
     assert minidw.preview(feed("order_id\n2"), conn, rows=0).marts[0].changed == 1
     assert conn.scalar(text("SELECT count(*) FROM staging.orders_stg")) == 1
 
 
-def test_a_changed_rule_is_noticed_and_its_rows_are_judged_again(warehouse: Engine, feed: Feed) -> None:
+def test_a_changed_rule_is_noticed_and_its_rows_are_judged_again(warehouse: Engine, feed: WriteFeed) -> None:
     rows = """
         order_id | order_timestamp
         1        | 2024-05-01

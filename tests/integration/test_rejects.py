@@ -16,7 +16,7 @@ from minidw import BadFileError, Settings
 from minidw.generate.orders import REJECTED
 from tests.support.terminal import Cli
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=Decimal(1))
 
 BAD = """
@@ -27,7 +27,7 @@ BAD = """
 """
 
 
-def test_a_row_with_everything_that_is_wrong_with_it(conn: Connection, feed: Feed) -> None:
+def test_a_row_with_everything_that_is_wrong_with_it(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed(BAD, name="shop.csv"), conn, settings=LENIENT)
 
     second, third = minidw.rejects("shop.csv", conn)
@@ -47,15 +47,15 @@ def test_a_row_with_everything_that_is_wrong_with_it(conn: Connection, feed: Fee
     assert minidw.rejects(1, conn, limit=1) == [second]
 
 
-def test_malformed_lines_are_among_them(conn: Connection, feed: Feed) -> None:
+def test_malformed_lines_are_among_them(conn: Connection, feed: WriteFeed) -> None:
     path = feed("order_id\n1\n2")
     path.write_text(path.read_text() + "broken,line\n")
-    minidw.run(path, conn, format=minidw.Format(skip_malformed=True), settings=LENIENT)
+    minidw.run(path, conn, feed=minidw.Feed(skip_malformed=True), settings=LENIENT)
     (line,) = minidw.rejects(1, conn)
     assert (line.row, line.line, line.reasons, line.text) == (None, 4, ("COLUMN_COUNT",), "broken,line")
 
 
-def test_of_a_pruned_batch_the_reasons_are_left(warehouse: Engine, feed: Feed) -> None:
+def test_of_a_pruned_batch_the_reasons_are_left(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed(BAD), warehouse, settings=LENIENT)
     minidw.prune(datetime.now(UTC).date() + timedelta(days=1), warehouse)
     second, _ = minidw.rejects(1, warehouse)
@@ -71,7 +71,7 @@ def test_every_fault_of_the_generator_has_its_column(conn: Connection, tmp_path:
     assert without == {"REPEATED_HEADER"}
 
 
-def test_a_refused_file_shows_an_example_of_each_reason(conn: Connection, feed: Feed) -> None:
+def test_a_refused_file_shows_an_example_of_each_reason(conn: Connection, feed: WriteFeed) -> None:
     with pytest.raises(BadFileError) as refused:
         minidw.run(feed(BAD, name="shop.csv"), conn)
     assert "BAD_NUMBER: row 2, price 'ten'; allowed: plain digits" in str(refused.value)
@@ -84,7 +84,7 @@ def test_a_refused_file_shows_an_example_of_each_reason(conn: Connection, feed: 
     assert minidw.rejects(bind=conn) == []
 
 
-def test_examples_of_a_run_of_a_preview_and_as_json(cli: Cli, feed: Feed) -> None:
+def test_examples_of_a_run_of_a_preview_and_as_json(cli: Cli, feed: WriteFeed) -> None:
     rows = "\n".join(f"{number} | 1" for number in range(20))
     path = str(feed(f"order_id | price\n{rows}\n21 | ten", name="shop.csv"))
     for command in ("preview", "run"):
@@ -95,7 +95,7 @@ def test_examples_of_a_run_of_a_preview_and_as_json(cli: Cli, feed: Feed) -> Non
     assert json.loads(cli("preview", bad, "--json").out)["error"]["examples"][0]["value"] == "ten"
 
 
-def test_the_command(cli: Cli, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command(cli: Cli, feed: WriteFeed, monkeypatch: pytest.MonkeyPatch) -> None:
     assert cli("rejects").out == "no rejected rows\n"
     monkeypatch.setenv("MAX_REJECT_RATIO", "1")
     cli("run", str(feed(BAD, name="a.csv")))

@@ -24,7 +24,7 @@ from minidw import (
 )
 from tests.support.deliveries import batches, contents, write
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 TODAY = datetime.now(UTC).date()
 TOMORROW = TODAY + timedelta(days=1)
@@ -43,7 +43,7 @@ def age(bind: Engine, batch_id: int, loaded: date) -> None:
         conn.execute(text(f"UPDATE raw.batches SET load_date = '{loaded}' WHERE batch_id = {batch_id}"))
 
 
-def test_old_batches_leave_raw_and_nothing_else(warehouse: Engine, feed: Feed) -> None:
+def test_old_batches_leave_raw_and_nothing_else(warehouse: Engine, feed: WriteFeed) -> None:
     first = feed(
         "order_id | customer_id | price\n1 | ada | 5\n2 | ada | 7\n3 | bob | x\n4 | bob | 1\n5 | bob | 1"
     )
@@ -68,7 +68,7 @@ def test_old_batches_leave_raw_and_nothing_else(warehouse: Engine, feed: Feed) -
     assert minidw.run(first, warehouse).loaded.skipped
 
 
-def test_a_batch_that_the_marts_do_not_have_yet_stays(warehouse: Engine, feed: Feed) -> None:
+def test_a_batch_that_the_marts_do_not_have_yet_stays(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.load_raw(feed("order_id\n1"), warehouse)
     assert minidw.prune(TOMORROW, warehouse).pruned == minidw.Pruned([], 0)
     minidw.build_staging(warehouse)
@@ -78,7 +78,7 @@ def test_a_batch_that_the_marts_do_not_have_yet_stays(warehouse: Engine, feed: F
     assert (count(warehouse, OrderDelivered), count(warehouse, OrderLanded)) == (0, 0)
 
 
-def test_a_changed_rule_judges_what_raw_still_has(warehouse: Engine, feed: Feed) -> None:
+def test_a_changed_rule_judges_what_raw_still_has(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id | order_timestamp\n1 | 2024-01-01\n2 | 2024-01-01"), warehouse)
     minidw.prune(TOMORROW, warehouse)
     minidw.run(feed("order_id | order_timestamp\n3 | 2024-01-02\n4 | 2025-01-01"), warehouse)

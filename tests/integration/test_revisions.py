@@ -14,7 +14,7 @@ import minidw
 from minidw import DatabaseError, Settings
 from minidw.database.revision import current, heads, migrations, scripts
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 (HEAD,) = heads()
 
 NO_TABLES = "the warehouse has no tables here yet: run minidw migrate, or alembic upgrade head"
@@ -62,7 +62,7 @@ def rows_of_the_application(conn: Connection) -> list[str] | None:
     ],
 )
 def test_a_warehouse_from_before_is_taken_over(
-    warehouse: Engine, feed: Feed, revision: str, rows: tuple[str, ...], kept: list[str] | None
+    warehouse: Engine, feed: WriteFeed, revision: str, rows: tuple[str, ...], kept: list[str] | None
 ) -> None:
     path = feed("order_id | price\n1 | 5\n2 | 6")
     minidw.run(path, warehouse)
@@ -104,7 +104,7 @@ def refused(engine: Engine, path: Path) -> set[str]:
     return said
 
 
-def test_an_older_warehouse_is_told_to_migrate(warehouse: Engine, feed: Feed) -> None:
+def test_an_older_warehouse_is_told_to_migrate(warehouse: Engine, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     minidw.downgrade(warehouse, revision="0001")
     assert refused(warehouse, path) == {OLDER.format("0001")}
@@ -114,7 +114,7 @@ def test_an_older_warehouse_is_told_to_migrate(warehouse: Engine, feed: Feed) ->
     minidw.run(path, warehouse)
 
 
-def test_a_newer_warehouse_asks_for_a_newer_minidw(warehouse: Engine, feed: Feed) -> None:
+def test_a_newer_warehouse_asks_for_a_newer_minidw(warehouse: Engine, feed: WriteFeed) -> None:
     with warehouse.begin() as conn:
         conn.execute(text("UPDATE raw.minidw_version SET version_num = '9999'"))
     assert refused(warehouse, feed("order_id\n1")) == {NEWER}
@@ -124,7 +124,7 @@ def test_a_newer_warehouse_asks_for_a_newer_minidw(warehouse: Engine, feed: Feed
         assert str(caught.value) == NEWER
 
 
-def test_an_empty_database_is_told_to_migrate(empty_database: URL, feed: Feed) -> None:
+def test_an_empty_database_is_told_to_migrate(empty_database: URL, feed: WriteFeed) -> None:
     engine = minidw.create_engine(Settings(url=empty_database))
     assert refused(engine, feed("order_id\n1")) == {NO_TABLES}
     minidw.upgrade(engine)
@@ -168,7 +168,7 @@ def everything(engine: Engine) -> dict[str, list[str]]:
 
 
 @pytest.fixture
-def filled(warehouse: Engine, feed: Feed) -> Engine:
+def filled(warehouse: Engine, feed: WriteFeed) -> Engine:
     """Given batches with rejects, a correction and a line that repeats, and changes that wait."""
     minidw.run(feed("order_id | price\n1 | 5\n2 | 6\n3 | x\n2 | 7\n6 | 1\n7 | 2"), warehouse)
     minidw.run(feed("order_id | price | status\n1 | 5 | delivered\n2 | 6 | cancelled"), warehouse)
@@ -204,13 +204,13 @@ def with_a_broken_line(path: Path) -> Path:
 
 
 TOMORROW = date.today() + timedelta(days=1)
-BROKEN = minidw.Format(skip_malformed=True)
-RETURNS = minidw.Format(returns="subtract")
-LOSSES: list[tuple[str, str, Callable[[Engine, Feed], object]]] = [
+BROKEN = minidw.Feed(skip_malformed=True)
+RETURNS = minidw.Feed(returns="subtract")
+LOSSES: list[tuple[str, str, Callable[[Engine, WriteFeed], object]]] = [
     (
         "0001",
         "malformed lines that were set aside (1)",
-        lambda dw, feed: minidw.run(with_a_broken_line(feed("order_id\n7\n8\n9\n10")), dw, format=BROKEN),
+        lambda dw, feed: minidw.run(with_a_broken_line(feed("order_id\n7\n8\n9\n10")), dw, feed=BROKEN),
     ),
     ("0001", "batches that were pruned (2)", lambda dw, _: minidw.prune(TOMORROW, dw)),
     (
@@ -231,7 +231,7 @@ LOSSES: list[tuple[str, str, Callable[[Engine, Feed], object]]] = [
     (
         "0008",
         "batches that were read by a declaration (1)",
-        lambda dw, feed: minidw.run(feed("order_id | quantity\n9 | 2\n9 | -1"), dw, format=RETURNS),
+        lambda dw, feed: minidw.run(feed("order_id | quantity\n9 | 2\n9 | -1"), dw, feed=RETURNS),
     ),
     (
         "0008",
@@ -247,7 +247,7 @@ LOSSES: list[tuple[str, str, Callable[[Engine, Feed], object]]] = [
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_an_earlier_revision_cannot_hold_is_not_lost(
-    filled: Engine, feed: Feed, revision: str, what: str, done: Callable[[Engine, Feed], object]
+    filled: Engine, feed: WriteFeed, revision: str, what: str, done: Callable[[Engine, WriteFeed], object]
 ) -> None:
     done(filled, feed)
     before = everything(filled)

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 import minidw
 from minidw import Settings
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 INSUFFICIENT_PRIVILEGE = "42501"
 MARTS = ("daily_revenue", "customer_ltv", "product_revenue", "customer_segments")
@@ -51,7 +51,7 @@ def account(server: URL) -> Iterator[Callable[[str], str]]:
             conn.execute(text(f"DROP ROLE {name}"))
 
 
-def test_everything_but_migrating_works_as_the_loader(database: URL, feed: Feed) -> None:
+def test_everything_but_migrating_works_as_the_loader(database: URL, feed: WriteFeed) -> None:
     first = feed("order_id | price\n1 | 1\n2 | 2\n3 | 3\n4 | 4\n5 | x")
     second = feed("order_id | price\n2 | 5\n6 | 6")
     as_loader = database.update_query_dict({"options": "-c role=minidw_loader"})
@@ -73,7 +73,7 @@ def test_everything_but_migrating_works_as_the_loader(database: URL, feed: Feed)
     engine.dispose()
 
 
-def test_the_reader_reads_staging_and_the_marts(warehouse: Engine, feed: Feed) -> None:
+def test_the_reader_reads_staging_and_the_marts(warehouse: Engine, feed: WriteFeed) -> None:
     minidw.run(feed("order_id\n1"), warehouse)
     with acting_as(warehouse, "minidw_reader") as conn:
         for mart in MARTS:

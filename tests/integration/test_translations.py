@@ -188,7 +188,7 @@ def staged_alike(conn: Connection, directory: Path, export: Export) -> int:
     """What is staged of an export, and why rows are not, is what plain Python reads; returns the lines."""
     path = export.write(directory / "export.csv")
     with conn.begin_nested() as savepoint:
-        batch_id = minidw.run(path, conn, format=export.format, settings=SETTINGS).loaded.batch_id
+        batch_id = minidw.run(path, conn, feed=export.feed, settings=SETTINGS).loaded.batch_id
         expected = model.stage({batch_id: export.batch}, RULES)
         held = conn.execute(select(*(getattr(OrderLine, name) for name in STAGED)))
         assert {tuple(row) for row in held} == {

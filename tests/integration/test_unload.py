@@ -15,7 +15,7 @@ from tests.support.feeds import write_feed
 from tests.support.servers import filled_engine
 from tests.support.twin import LANDING, fingerprint
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=Decimal(1))
 TOMORROW = datetime.now(UTC).date() + timedelta(days=1)
 LEDGER = ("raw.batches", "raw.runs", "raw.check_results", "mart.builds")
@@ -44,7 +44,7 @@ def fates(bind: Engine | Connection) -> dict[int, str]:
     return {int(str(batch)): str(counts) for batch, counts in rows(bind, query)}
 
 
-def deliver(bind: Engine | Connection, feed: Feed) -> None:
+def deliver(bind: Engine | Connection, feed: WriteFeed) -> None:
     """Three batches: the second corrects, adds and repeats; the third corrects once more."""
     first = "order_id | price\n1 | 10\n2 | 20\n3 | 30\n9 | x"
     minidw.run(feed(first, name="jan.csv"), bind, settings=LENIENT)
@@ -74,7 +74,7 @@ def months(three_months: Engine) -> Iterator[Connection]:
 
 
 @pytest.fixture
-def kept(warehouse: Engine, feed: Feed) -> Engine:
+def kept(warehouse: Engine, feed: WriteFeed) -> Engine:
     """The three batches in a warehouse."""
     deliver(warehouse, feed)
     return warehouse
@@ -101,7 +101,7 @@ def test_everything_becomes_what_the_other_deliveries_say(months: Connection) ->
 
 
 @pytest.mark.parametrize("batch_ids", [[3], [2, 3], [1], [1, 3], [1, 2, 3], [3, 3]])
-def test_any_batches_can_be_taken_back(months: Connection, feed: Feed, batch_ids: list[int]) -> None:
+def test_any_batches_can_be_taken_back(months: Connection, feed: WriteFeed, batch_ids: list[int]) -> None:
     minidw.unload(batch_ids, months)
     assert minidw.verify(months).differences == []
     assert set(fates(months)) == {1, 2, 3} - set(batch_ids)
@@ -110,7 +110,9 @@ def test_any_batches_can_be_taken_back(months: Connection, feed: Feed, batch_ids
     assert minidw.verify(months).differences == []
 
 
-def test_what_is_loaded_and_unloaded_leaves_a_trace_in_the_ledger_alone(kept: Engine, feed: Feed) -> None:
+def test_what_is_loaded_and_unloaded_leaves_a_trace_in_the_ledger_alone(
+    kept: Engine, feed: WriteFeed
+) -> None:
     landed = "SELECT * FROM raw.orders_raw ORDER BY source_row"
     before, landed_before = fingerprint(kept), rows(kept, landed)
     wrong = feed("order_id | price\n1 | 999\n7 | x\n8 | 8\n8 | 9", name="wrong.csv")
@@ -125,7 +127,7 @@ def test_what_is_loaded_and_unloaded_leaves_a_trace_in_the_ledger_alone(kept: En
     assert rows(kept, "SELECT forced FROM raw.batches WHERE batch_id = 5") == [(False,)]
 
 
-def test_the_landing_table_has_the_last_batch_that_is_there(months: Connection, feed: Feed) -> None:
+def test_the_landing_table_has_the_last_batch_that_is_there(months: Connection, feed: WriteFeed) -> None:
     landed = "SELECT order_id FROM raw.orders_raw ORDER BY source_row"
     minidw.run(feed("order_id\n7\n7"), months, number_lines=True)
     minidw.run(feed("order_id\n8"), months)
@@ -138,7 +140,7 @@ def test_the_landing_table_has_the_last_batch_that_is_there(months: Connection, 
     assert rows(months, landed) == []
 
 
-def test_a_batch_with_too_many_rejects_no_longer_holds_up_the_rest(conn: Connection, feed: Feed) -> None:
+def test_a_batch_with_too_many_rejects_no_longer_holds_up_the_rest(conn: Connection, feed: WriteFeed) -> None:
     minidw.load_raw(feed("order_id | price\n1 | x"), conn)
     good = feed("order_id\n2")
     with conn.begin_nested(), pytest.raises(BadFileError, match="TOO_MANY_REJECTS"):
@@ -147,16 +149,16 @@ def test_a_batch_with_too_many_rejects_no_longer_holds_up_the_rest(conn: Connect
     assert minidw.run(good, conn).staged[0].inserted == 1
 
 
-def test_malformed_lines_leave_with_their_batch(conn: Connection, feed: Feed) -> None:
+def test_malformed_lines_leave_with_their_batch(conn: Connection, feed: WriteFeed) -> None:
     path = feed("order_id\n1")
     path.write_bytes(path.read_bytes() + b"2,x\n")
-    minidw.run(path, conn, format=minidw.Format(skip_malformed=True), settings=LENIENT)
+    minidw.run(path, conn, feed=minidw.Feed(skip_malformed=True), settings=LENIENT)
     assert minidw.unload(1, conn).unloaded[0].rows == 2
     assert rows(conn, "SELECT count(*) FROM raw.lines_malformed") == [(0,)]
     assert minidw.verify(conn).differences == []
 
 
-def test_changes_that_wait_are_built_as_well(months: Connection, feed: Feed) -> None:
+def test_changes_that_wait_are_built_as_well(months: Connection, feed: WriteFeed) -> None:
     minidw.load_raw(feed("order_id | price\n1 | 12"), months)
     minidw.build_staging(months)
     minidw.unload(3, months)
@@ -195,7 +197,7 @@ def test_a_version_that_was_pruned_does_not_come_back(months: Connection) -> Non
     assert minidw.verify(months).differences == []
 
 
-def test_a_corrected_file_takes_the_place_of_the_wrong_one(months: Connection, feed: Feed) -> None:
+def test_a_corrected_file_takes_the_place_of_the_wrong_one(months: Connection, feed: WriteFeed) -> None:
     # Given a corrected February, without order 4, with another price of orders 2 and 3, and a reject
     path = feed("order_id | price\n1 | 10\n2 | 25\n3 | 33\n8 | x", name="feb_corrected.csv")
 
@@ -218,7 +220,7 @@ def test_a_corrected_file_takes_the_place_of_the_wrong_one(months: Connection, f
     assert minidw.verify(months).differences == []
 
 
-def test_a_file_takes_its_own_place_with_other_options(conn: Connection, feed: Feed) -> None:
+def test_a_file_takes_its_own_place_with_other_options(conn: Connection, feed: WriteFeed) -> None:
     path = feed("order_id | price\n1 | 10\n1 | 20")
     minidw.run(path, conn)
     minidw.run(path, conn, replace=1, number_lines=True)
@@ -230,21 +232,21 @@ def test_a_file_takes_its_own_place_with_other_options(conn: Connection, feed: F
     assert minidw.verify(conn).differences == []
 
 
-def test_a_file_that_is_there_takes_no_other_place(months: Connection, feed: Feed) -> None:
+def test_a_file_that_is_there_takes_no_other_place(months: Connection, feed: WriteFeed) -> None:
     march = feed("order_id | price\n2 | 22\n1 | 11\n5 | 50")
     with pytest.raises(SettingsError, match="was loaded before, as batch 3"):
         minidw.run(march, months, replace=2)
     assert fates(months) == {1: "3 0 0 0 1", 2: "1 2 1 1 0", 3: "1 1 1 0 0"}
 
 
-def test_a_corrected_file_that_is_worse_is_refused(kept: Engine, feed: Feed) -> None:
+def test_a_corrected_file_that_is_worse_is_refused(kept: Engine, feed: WriteFeed) -> None:
     before = fingerprint(kept)
     with pytest.raises(BadFileError, match="TOO_MANY_REJECTS"):
         minidw.run(feed("order_id | price\n1 | x"), kept, replace=2)
     assert fingerprint(kept) == before
 
 
-def test_a_batch_that_waits_to_be_staged_is_replaced(months: Connection, feed: Feed) -> None:
+def test_a_batch_that_waits_to_be_staged_is_replaced(months: Connection, feed: WriteFeed) -> None:
     minidw.load_raw(feed("order_id | price\n1 | 12"), months)
     minidw.load_raw(feed("order_id | price\n1 | 14"), months)
     minidw.run(feed("order_id | price\n1 | 13\n6 | 60"), months, replace=4)

@@ -15,7 +15,7 @@ from minidw import Settings
 from tests.support.feeds import write_feed
 from tests.support.servers import temporary_database
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 LENIENT = Settings(max_reject_ratio=Decimal(1))
 TOMORROW = datetime.now(UTC).date() + timedelta(days=1)
 
@@ -43,7 +43,7 @@ def waiting_database(
         warehouse = minidw.create_engine(Settings(url=url))
         minidw.run(paths[0], warehouse, settings=LENIENT)
         for path in paths[1:]:
-            minidw.load_raw(path, warehouse, format=minidw.Format(skip_malformed=True))
+            minidw.load_raw(path, warehouse, feed=minidw.Feed(skip_malformed=True))
             minidw.build_staging(warehouse, settings=LENIENT)
         yield warehouse
         warehouse.dispose()
@@ -140,7 +140,7 @@ def test_the_ledger_shows_both_counts(waiting: Connection) -> None:
     assert (held.side, held.row["inserted"], held.row["unchanged"]) == ("held", 1, 0)
 
 
-def test_staging_filled_at_once_waits_for_full_builds(warehouse: Engine, feed: Feed) -> None:
+def test_staging_filled_at_once_waits_for_full_builds(warehouse: Engine, feed: WriteFeed) -> None:
     # Given first lines, which need no queue, and a correction that does
     for rows in ("order_id | price\n1 | 1\n2 | 1", "order_id | price\n2 | 2"):
         minidw.load_raw(feed(rows), warehouse)
@@ -154,7 +154,7 @@ def test_staging_filled_at_once_waits_for_full_builds(warehouse: Engine, feed: F
     assert sides(warehouse, "mart.daily_revenue") == ["held"]
 
 
-def test_lines_that_come_after_all_have_ceased(warehouse: Engine, feed: Feed) -> None:
+def test_lines_that_come_after_all_have_ceased(warehouse: Engine, feed: WriteFeed) -> None:
     # Given marts of lines that a narrower range of dates has ruled out since
     minidw.run(feed("order_id\n1"), warehouse)
     execute(warehouse, "UPDATE raw.rules SET value = '2025-01-01' WHERE name = 'ORDER_DATE_MIN'")
@@ -169,7 +169,7 @@ def test_lines_that_come_after_all_have_ceased(warehouse: Engine, feed: Feed) ->
 
 
 @pytest.fixture
-def pruned(warehouse: Engine, feed: Feed) -> Engine:
+def pruned(warehouse: Engine, feed: WriteFeed) -> Engine:
     """A warehouse whose first batch was pruned.
 
     Of batch 2, order 1 is new to what is left but was an update; order 2 is unchanged; order 3 is new.
@@ -224,7 +224,7 @@ def peak_of_verify(engine: Engine) -> tuple[int, minidw.Verified]:
     return peak, verified
 
 
-def test_memory_is_flat_however_much_differs(warehouse: Engine, feed: Feed) -> None:
+def test_memory_is_flat_however_much_differs(warehouse: Engine, feed: WriteFeed) -> None:
     # Given thousands of order lines of which none is as it was delivered
     rows = "\n".join(f"{number} | c{number}" for number in range(5_000))
     minidw.run(feed(f"order_id | customer_id\n{rows}"), warehouse)

@@ -17,7 +17,7 @@ from minidw.database.revision import migrations
 from minidw.database.transaction import transaction
 from tests.support.servers import reachable_directory
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 BUSY = r"the warehouse is in use by process \d+ \(\w+, minidw, since \d\d:\d\d:\d\d UTC\)"
 
@@ -41,7 +41,7 @@ def embedded_home(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.timeout(60)
 def test_on_the_embedded_server_only_writers_wait_for_a_load(
-    embedded_home: Path, feed: Feed, capsys: pytest.CaptureFixture[str]
+    embedded_home: Path, feed: WriteFeed, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = str(feed("order_id\n1"))
     engine = minidw.create_engine()
@@ -60,7 +60,7 @@ def test_on_the_embedded_server_only_writers_wait_for_a_load(
 
 
 @pytest.mark.timeout(60)
-def test_at_head_nothing_is_locked(warehouse: Engine, feed: Feed) -> None:
+def test_at_head_nothing_is_locked(warehouse: Engine, feed: WriteFeed) -> None:
     with a_running_load(warehouse):
         minidw.upgrade(warehouse)
         minidw.check_schema(warehouse)
@@ -98,7 +98,9 @@ def alembic(*arguments: str) -> str:
     return done.stdout
 
 
-def test_at_head_alembic_is_not_imported(database: URL, feed: Feed, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_at_head_alembic_is_not_imported(
+    database: URL, feed: WriteFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("DATABASE_URL", database.render_as_string(hide_password=False))
     program = (
         "import sys, minidw;"

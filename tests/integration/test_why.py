@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, text
 import minidw
 from tests.support.terminal import Cli
 
-Feed = Callable[..., Path]
+WriteFeed = Callable[..., Path]
 
 ORDERS = """
     order_id | customer_id | price | status    | order_timestamp
@@ -23,7 +23,7 @@ ORDERS = """
 """
 
 
-def test_the_lines_and_what_they_come_to(conn: Connection, feed: Feed) -> None:
+def test_the_lines_and_what_they_come_to(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed(ORDERS), conn)
 
     lines = minidw.why("customer_ltv", "ada", conn)
@@ -36,7 +36,7 @@ def test_the_lines_and_what_they_come_to(conn: Connection, feed: Feed) -> None:
     assert lines.left_out == [{"status": "cancelled", "order_lines": 2, "total_amount": Decimal(8)}]
 
 
-def test_the_sum_is_of_all_lines_also_of_those_beyond_the_limit(conn: Connection, feed: Feed) -> None:
+def test_the_sum_is_of_all_lines_also_of_those_beyond_the_limit(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed(ORDERS), conn)
     lines = minidw.why("customer_ltv", "ada", conn, limit=1)
     assert (len(lines), lines.order_lines) == (1, 2)
@@ -44,7 +44,7 @@ def test_the_sum_is_of_all_lines_also_of_those_beyond_the_limit(conn: Connection
     assert lines.sums["order_lines"] == 2
 
 
-def test_a_mart_that_was_changed_by_hand(conn: Connection, feed: Feed) -> None:
+def test_a_mart_that_was_changed_by_hand(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed(ORDERS), conn)
     conn.execute(text("UPDATE mart.customer_ltv SET lifetime_value = 1 WHERE customer_id = 'ada'"))
     for mart in ("customer_ltv", "customer_segments"):
@@ -53,7 +53,7 @@ def test_a_mart_that_was_changed_by_hand(conn: Connection, feed: Feed) -> None:
     assert minidw.why("customer_segments", "bob", conn).agrees
 
 
-def test_changes_that_wait_explain_a_difference(conn: Connection, feed: Feed) -> None:
+def test_changes_that_wait_explain_a_difference(conn: Connection, feed: WriteFeed) -> None:
     minidw.run(feed(ORDERS), conn)
     minidw.load_raw(feed("order_id | customer_id | price\n9 | ada | 1\n10 | new | 1"), conn)
     minidw.build_staging(conn)
@@ -72,7 +72,7 @@ def test_every_row_of_every_mart_agrees(conn: Connection, tmp_path: Path, mart: 
         assert minidw.why(mart, row, conn).agrees
 
 
-def test_what_the_command_shows(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_what_the_command_shows(cli: Cli, feed: WriteFeed, warehouse: Engine) -> None:
     cli("run", str(feed(ORDERS, name="shop.csv")))
 
     shown = cli("why", "customer_ltv", "ada").out
@@ -99,7 +99,7 @@ def test_what_the_command_shows(cli: Cli, feed: Feed, warehouse: Engine) -> None
 
 @pytest.mark.parametrize("columns", [60, 80, 140])
 def test_every_line_fits_the_terminal(
-    cli: Cli, feed: Feed, columns: int, monkeypatch: pytest.MonkeyPatch
+    cli: Cli, feed: WriteFeed, columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", str(columns))
     cli("run", str(feed(ORDERS, name="a_long_name_of_an_export_of_a_shop_2024-05-01.csv")))
@@ -109,7 +109,9 @@ def test_every_line_fits_the_terminal(
     assert "refused.csv" in shown[1]
 
 
-def test_status_says_what_failed_who_works_and_what_waits(cli: Cli, feed: Feed, warehouse: Engine) -> None:
+def test_status_says_what_failed_who_works_and_what_waits(
+    cli: Cli, feed: WriteFeed, warehouse: Engine
+) -> None:
     cli("load", str(feed("order_id | price\n1 | x", name="bad.csv")))
     cli("stage")
     with warehouse.connect() as conn, conn.begin():

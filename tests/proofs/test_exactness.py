@@ -133,7 +133,7 @@ class Warehouse(RuleBasedStateMachine):
         self.places[batch_id] = self.places.get(in_place_of or batch_id, batch_id)
         self.waiting.add(batch_id)
         type(self).seen += 1
-        type(self).feeds.add(delivered.feed)
+        type(self).feeds.add(delivered.toml)
         return batch_id
 
     def stage_all(self) -> None:
@@ -169,7 +169,7 @@ class Warehouse(RuleBasedStateMachine):
 
     def load_one(self, delivered: Export, said: dict[str, Any], load_day: date | None) -> None:
         path = delivered.write(self.directory / "feed.csv")
-        if self.refused(said, minidw.load_raw, path, self.conn, format=delivered.format, force=True):
+        if self.refused(said, minidw.load_raw, path, self.conn, feed=delivered.feed, force=True):
             return
         batch_id = self.deliver(delivered, said)
         if load_day:
@@ -189,16 +189,14 @@ class Warehouse(RuleBasedStateMachine):
     @rule(delivered=deliveries, said=environments)
     def run(self, delivered: Export, said: dict[str, Any]) -> None:
         path = delivered.write(self.directory / "feed.csv")
-        if not self.refused(said, minidw.run, path, self.conn, format=delivered.format, force=True):
+        if not self.refused(said, minidw.run, path, self.conn, feed=delivered.feed, force=True):
             self.deliver(delivered, said)
             self.follow()
 
     @rule(delivered=deliveries, said=environments)
     def run_and_accept_the_rules(self, delivered: Export, said: dict[str, Any]) -> None:
         path = delivered.write(self.directory / "feed.csv")
-        minidw.run(
-            path, self.conn, format=delivered.format, force=True, accept_rules=True, settings=saying(said)
-        )
+        minidw.run(path, self.conn, feed=delivered.feed, force=True, accept_rules=True, settings=saying(said))
         self.deliver(delivered, said)
         self.kept |= said
         self.follow()
@@ -208,7 +206,7 @@ class Warehouse(RuleBasedStateMachine):
         path = delivered.write(self.directory / "feed.csv")
         with suppress(ZeroDivisionError), self.conn.begin_nested():
             minidw.run(
-                path, self.conn, format=delivered.format, force=True, accept_rules=True, settings=saying(said)
+                path, self.conn, feed=delivered.feed, force=True, accept_rules=True, settings=saying(said)
             )
             raise ZeroDivisionError
 
@@ -227,9 +225,7 @@ class Warehouse(RuleBasedStateMachine):
     @rule(number=picks, delivered=deliveries, said=environments)
     def replace(self, number: int, delivered: Export, said: dict[str, Any]) -> None:
         path, old = delivered.write(self.directory / "feed.csv"), self.pick(number)
-        if not self.refused(
-            said, minidw.run, path, self.conn, format=delivered.format, force=True, replace=old
-        ):
+        if not self.refused(said, minidw.run, path, self.conn, feed=delivered.feed, force=True, replace=old):
             self.deliver(delivered, said, in_place_of=old)
             del self.delivered[old]
             self.follow()

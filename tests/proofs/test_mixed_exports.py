@@ -95,12 +95,12 @@ def prove(conn: Connection, directory: Path, seeds: range) -> Counter[str]:
     """Run an export per seed; returns how many rows were staged, and rejected by reason."""
     outcomes: Counter[str] = Counter()
     for seed in seeds:
-        path, feed, rows = mutant(seed, directory)
+        path, tables, rows = mutant(seed, directory)
+        feed = from_dict(tables, name="mutant")
         print(f"{seed=}")
         with conn.begin_nested() as savepoint:
-            format = from_dict(feed, name="mutant")
-            batch_id = minidw.run(path, conn, format=format, settings=ANYTHING).loaded.batch_id
-            expected = model.stage({batch_id: model.Batch(rows, feed)}, RULES)
+            batch_id = minidw.run(path, conn, feed=feed, settings=ANYTHING).loaded.batch_id
+            expected = model.stage({batch_id: model.Batch(rows, tables)}, RULES)
             held = conn.execute(select(*(getattr(OrderLine, name) for name in STAGED)))
             assert {tuple(row) for row in held} == {
                 (*key, line.time, line.customer, line.product, line.category, line.price, line.quantity,

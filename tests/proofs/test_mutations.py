@@ -30,7 +30,7 @@ import pytest
 from sqlalchemy import Connection, func, literal, select, union_all
 
 import minidw
-from minidw import BadFileError, Format, OrderDelivered, OrderRejected, Settings
+from minidw import BadFileError, Feed, OrderDelivered, OrderRejected, Settings
 from minidw.feed import scan
 from minidw.feed.survey import survey
 from minidw.schema import Base
@@ -46,10 +46,10 @@ OUR_OWN_FAULT = re.compile("ROW_COUNT|FILE_CHANGED|cannot be read as CSV|Postgre
 LONGEST = 5.0  # seconds for one file
 
 
-def expected(content: bytes, format: Format) -> list[Row]:
+def expected(content: bytes, feed: Feed) -> list[Row]:
     """The rows that Python's reader finds. To minidw, blank last lines are none; empty is missing."""
-    text = content.decode(format.encoding).removeprefix("\ufeff").rstrip("\r\n")
-    names, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=format.delimiter, strict=True)
+    text = content.decode(feed.encoding).removeprefix("\ufeff").rstrip("\r\n")
+    names, *rows = csv.reader(io.StringIO(text, newline=""), delimiter=feed.delimiter, strict=True)
     names = told_apart([name.strip() for name in names])
     return [present(dict(zip(map(our_name, names), values, strict=True))) for values in rows]
 
@@ -91,10 +91,10 @@ def counts(conn: Connection) -> dict[str, int]:
     return dict(conn.execute(union_all(*tables)).all())
 
 
-def check_loaded(conn: Connection, result: minidw.Result, content: bytes, format: Format) -> None:
+def check_loaded(conn: Connection, result: minidw.Result, content: bytes, feed: Feed) -> None:
     """Every row of the file has one fate and is in raw as it was delivered."""
     (staged,) = result.staged
-    rows = expected(content, format)
+    rows = expected(content, feed)
     fates = staged.inserted + staged.updated + staged.unchanged + staged.superseded + staged.rejected
     assert len(rows) == fates == staged.rows_read
     assert delivered(conn, staged.batch_id) == rows
@@ -114,17 +114,17 @@ def prove(conn: Connection, directory: Path, seeds: range) -> Counter[str]:
     before = counts(conn)
     outcomes: Counter[str] = Counter()
     for seed in seeds:
-        path, content, format = mutant(seed, directory)
+        path, content, feed = mutant(seed, directory)
         print(f"{seed=}")
         start = time.perf_counter()
         with conn.begin_nested() as savepoint:
             try:
-                result = minidw.run(path, conn, format=format, settings=ANYTHING)
+                result = minidw.run(path, conn, feed=feed, settings=ANYTHING)
             except BadFileError as error:
                 check_refused(error, counts(conn), before)
                 outcomes[error.code] += 1
             else:
-                check_loaded(conn, result, content, format)
+                check_loaded(conn, result, content, feed)
                 outcomes["loaded"] += 1
             savepoint.rollback()
         assert time.perf_counter() - start < LONGEST
@@ -165,16 +165,16 @@ def salvage(directory: Path, seeds: range) -> int:
     salvaged = 0
     for seed in seeds:
         print(f"{seed=}")
-        path, _, format = mutant(seed, directory)
+        path, _, feed = mutant(seed, directory)
         try:
-            feed = survey(path, replace(format, skip_malformed=True))
+            file = survey(path, replace(feed, skip_malformed=True))
         except BadFileError as error:
             check_refused(error, {}, {})
             continue
-        (directory / "kept.csv").write_bytes(read(feed))
-        assert len(malformed(feed)) == feed.malformed
-        assert survey(directory / "kept.csv", replace(format, encoding="utf-8")).rows == feed.rows
-        salvaged += bool(feed.rows and feed.malformed)
+        (directory / "kept.csv").write_bytes(read(file))
+        assert len(malformed(file)) == file.malformed
+        assert survey(directory / "kept.csv", replace(feed, encoding="utf-8")).rows == file.rows
+        salvaged += bool(file.rows and file.malformed)
     return salvaged
 
 

@@ -12,7 +12,7 @@ import minidw
 from minidw.engines.spark.session import execute
 from minidw.errors import BadFileError
 from minidw.feed import named_feed
-from minidw.feed.format import Format, Mark
+from minidw.feed.feed import Feed, Mark
 from minidw.schema.ledger import Batch
 from minidw.schema.raw import OrderDelivered
 from minidw.schema.vocabulary import STAGED_COLUMNS
@@ -29,9 +29,9 @@ EXPORTS = Path(__file__).parents[1] / "data" / "exports"
 LENIENT = Settings(max_reject_ratio=Decimal(1), currency="USD")
 
 
-def load(conn: Connection, path: Path, format: Format | None = None) -> None:
+def load(conn: Connection, path: Path, feed: Feed | None = None) -> None:
     with suppress(BadFileError):
-        minidw.run(path, conn, format=format, settings=LENIENT, force=True)
+        minidw.run(path, conn, feed=feed, settings=LENIENT, force=True)
 
 
 def assert_judged_alike(spark: Any, conn: Connection, directory: Path) -> int:
@@ -159,10 +159,10 @@ def test_real_exports_by_their_feeds(spark: Any, conn: Connection, tmp_path: Pat
         "etsy.csv": named_feed("etsy"),
         "amazon.txt": named_feed("amazon"),
         "superstore.csv": named_feed("superstore"),
-        "refunds.csv": Format(returns="subtract"),
+        "refunds.csv": Feed(returns="subtract"),
     }
-    for name, format in feeds.items():
-        load(conn, EXPORTS / name, format)
+    for name, feed in feeds.items():
+        load(conn, EXPORTS / name, feed)
     assert assert_judged_alike(spark, conn, tmp_path) > 20
 
 
@@ -190,7 +190,7 @@ def test_times_as_a_feed_declares_them(
 ) -> None:
     path = tmp_path / "times.csv"
     path.write_bytes(many(*({"order_timestamp": value} for value in values)))
-    load(conn, path, Format(**declared))
+    load(conn, path, Feed(**declared))
     assert assert_judged_alike(spark, conn, tmp_path) == len(values)
 
 
@@ -202,5 +202,5 @@ def test_numbers_as_a_feed_declares_them(spark: Any, conn: Connection, tmp_path:
     )
     path = tmp_path / "numbers.csv"
     path.write_bytes(many(*({"price": number, "quantity": "3"} for number in numbers)))
-    load(conn, path, Format(decimal=mark, price_is="line", returns="subtract"))
+    load(conn, path, Feed(decimal=mark, price_is="line", returns="subtract"))
     assert assert_judged_alike(spark, conn, tmp_path) == len(numbers)

@@ -175,9 +175,9 @@ def test_feeds_marts_of_ones_own_and_other_rules(
         with bind.begin() as conn:
             create_tables(conn)
 
-    lakes.run([export], lake=lake, format=shopify, settings=rules)
+    lakes.run([export], lake=lake, feed=shopify, settings=rules)
     lakes.run([plain], lake=lake, settings=rules)
-    minidw.run(export, other, format=shopify, settings=rules)
+    minidw.run(export, other, feed=shopify, settings=rules)
     minidw.run(plain, other, settings=rules)
     assert of_lake(lake, rules) == of_warehouse(other)
     refused = "NO_LINE_NUMBERS: 1 order is staged with several lines, such as 9"

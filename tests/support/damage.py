@@ -7,7 +7,7 @@ import random
 from pathlib import Path
 from typing import Literal
 
-from minidw import Format
+from minidw import Feed
 from minidw.schema.vocabulary import FEED_COLUMNS, REQUIRED_COLUMNS
 
 VALUES = ["", " ", "NaN", "-1", "1e400", "9" * 400, "now", "infinity", "2024-02-30", "x" * 300, "\\.", "\\N",
@@ -114,7 +114,7 @@ def swap_lines(rng: random.Random, content: bytes, at: int, to: int) -> bytes:
 MUTATIONS = [flip, cut, insert, swap, substitute, swap_lines]
 
 
-def mutant(seed: int, directory: Path) -> tuple[Path, bytes, Format]:
+def mutant(seed: int, directory: Path) -> tuple[Path, bytes, Feed]:
     """A file, the bytes of the CSV in it, and how it is said to be read."""
     rng = random.Random(seed)
     delimiter = rng.choice(",,,,;\t|")
@@ -123,7 +123,7 @@ def mutant(seed: int, directory: Path) -> tuple[Path, bytes, Format]:
     for _ in range(rng.choice([0, 0, 0, 1, 1, 1, 1, 2, 4])):
         at, to = sorted(rng.choices(range(len(content) or 1), k=2))
         content = rng.choice(MUTATIONS)(rng, content or b"x", at, min(to, at + rng.choice([9, 99, 10**9])))
-    said = Format(
+    said = Feed(
         delimiter=delimiter if rng.random() < 0.95 else ";",
         encoding=encoding if rng.random() < 0.8 else "utf-8",
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from minidw import Format
+from minidw import Feed
 from minidw.feed.declaration import from_text
 from tests.support import deliveries, model, plain
 
@@ -118,17 +118,17 @@ _STATUSES = {
 class Export:
     """An export: the TOML of its feed, and its records."""
 
-    feed: str
+    toml: str
     header: tuple[str, ...]
     records: tuple[tuple[str, ...], ...]
 
     @cached_property
     def declared(self) -> dict[str, Any]:
-        return tomllib.loads(self.feed)
+        return tomllib.loads(self.toml)
 
     @property
-    def format(self) -> Format:
-        return from_text(self.feed, name="", shown="feed")
+    def feed(self) -> Feed:
+        return from_text(self.toml, name="", shown="feed")
 
     @property
     def batch(self) -> model.Batch:

@@ -61,11 +61,11 @@ def warehouse() -> Engine:
 
 
 def deliver(bind: minidw.Bind, given: minidw.Input) -> minidw.Result:
-    format = minidw.Format(dates="dmy", decimal=",", columns={"order_id": "nr"})
-    assert_type(minidw.named_feed("shopify"), minidw.Format)
+    feed = minidw.Feed(dates="dmy", decimal=",", columns={"order_id": "nr"})
+    assert_type(minidw.named_feed("shopify"), minidw.Feed)
     inspection = assert_type(minidw.inspect("orders.csv"), minidw.Inspection)
     assert_type(inspection.findings, dict[str, minidw.Finding])
-    minidw.run("orders.csv", bind, format=format, progress=print)
+    minidw.run("orders.csv", bind, feed=feed, progress=print)
     minidw.run(Path("orders.csv"), name="today")
     minidw.run(b"order_id", bind)
     minidw.run([{"order_id": "1", "price": Decimal("9.50")}], bind)

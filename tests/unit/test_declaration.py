@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from minidw.errors import BadFileError, SettingsError
-from minidw.feed import Format, survey
+from minidw.feed import Feed, survey
 from minidw.feed.column import Column
 from minidw.feed.declaration import from_dict, from_text, from_toml, to_dict
 from minidw.feed.known import known_feed, known_names, known_text, named_feed, recognised
@@ -45,7 +45,7 @@ paid = "delivered"
 
 
 def test_every_key_is_read() -> None:
-    assert from_text(EVERYTHING, name="mine", shown="mine.toml") == Format(
+    assert from_text(EVERYTHING, name="mine", shown="mine.toml") == Feed(
         name="mine",
         description="Mine: all of it",
         recognise=("Order", "Amount"),
@@ -73,9 +73,9 @@ def test_every_key_is_read() -> None:
 
 def test_the_ledger_gives_back_what_it_keeps() -> None:
     mine = from_text(EVERYTHING, name="mine", shown="mine.toml")
-    for feed in (mine, *map(known_feed, known_names()), Format()):
+    for feed in (mine, *map(known_feed, known_names()), Feed()):
         assert from_dict(json.loads(json.dumps(to_dict(feed)))) == feed
-    assert to_dict(Format()) == {}
+    assert to_dict(Feed()) == {}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_known_header_names_its_feed(tmp_path: Path, name: str) -> None:
     path = tmp_path / "export.csv"
     path.write_text(feed.delimiter.join(header).upper() + "\n")
     assert survey(path, feed).rows == 0
-    for other in (Format(), Format(columns={"price": "x"})):
+    for other in (Feed(), Feed(columns={"price": "x"})):
         with pytest.raises(BadFileError, match=f"this looks like an? .* export: --feed {name}$"):
             survey(path, other)
 
@@ -173,23 +173,23 @@ def test_a_header_must_have_what_is_declared(
     path = tmp_path / "export.csv"
     path.write_text(f"order_id,order_timestamp,product_id,category,price,quantity,status,{header}\n")
     if missing is None:
-        assert survey(path, Format(columns=declared)).rows == 0
+        assert survey(path, Feed(columns=declared)).rows == 0
         return
     with pytest.raises(BadFileError, match=f"no column {missing}; the header has .*--set "):
-        survey(path, Format(columns=declared))
+        survey(path, Feed(columns=declared))
 
 
 def test_what_a_value_is_made_of_keeps_the_name_that_the_feed_gives_it(tmp_path: Path) -> None:
     path = tmp_path / "export.csv"
     path.write_text("NR,e-mail ,order_timestamp,product_id,category,price,quantity,status\n")
-    feed = survey(path, Format(columns={"order_id": "nr", "customer_id": ["E-Mail", {"value": "guest"}]}))
+    feed = survey(path, Feed(columns={"order_id": "nr", "customer_id": ["E-Mail", {"value": "guest"}]}))
     assert feed.header[:2] == ("NR", "E-Mail")
     assert feed.columns[:3] == ("order_id", None, "order_timestamp")
 
 
 def test_what_decides_how_rows_are_judged() -> None:
-    plain = Format(columns={"order_id": "Nr", "category": {"value": ""}}, delimiter=";", lines="number")
-    assert plain.translation == Format().translation
+    plain = Feed(columns={"order_id": "Nr", "category": {"value": ""}}, delimiter=";", lines="number")
+    assert plain.translation == Feed().translation
     for change in (
         {"dates": "dmy"},
         {"columns": {"order_id": ["Nr", "Id"]}},

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from minidw.errors import BadFileError, SettingsError
 from minidw.feed import find_files, scan, source
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.survey import SurveyedFile, survey
 from minidw.schema.vocabulary import REQUIRED_COLUMNS
 from tests.support.texts import ACCEPTED, CRLF, FILE, HEADER, ROW, read, row
@@ -32,10 +32,10 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "orders.csv"
 
 
-def refusal(path: Path, content: bytes, format: Format | None = None) -> BadFileError:
+def refusal(path: Path, content: bytes, feed: Feed | None = None) -> BadFileError:
     path.write_bytes(content)
     with pytest.raises(BadFileError) as caught:
-        survey(path, format)
+        survey(path, feed)
     assert "\n" not in str(caught.value)
     return caught.value
 
@@ -110,7 +110,7 @@ def test_the_header_is_matched_by_name(path: Path) -> None:
     path.write_bytes(
         FILE.replace(b"order_id", b" InvoiceNo ").replace(b"\n", b",Note\n", 1).replace(b"pped\n", b"pped,x")
     )
-    feed = survey(path, Format(columns={"order_id": "invoiceno"}))
+    feed = survey(path, Feed(columns={"order_id": "invoiceno"}))
     assert feed.header == ("InvoiceNo", *REQUIRED_COLUMNS[1:], "Note")
     assert feed.columns == (*REQUIRED_COLUMNS, None)
 
@@ -123,7 +123,7 @@ def test_columns_that_nobody_maps_may_lack_a_name_or_repeat_one(path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("content", "format", "message"),
+    ("content", "feed", "message"),
     [
         (FILE.replace(b"order_id", b"InvoiceNo"), {}, "no column order_id; the header has InvoiceNo, "),
         (FILE, {"columns": {"order_id": "Nr"}}, "no column order_id=Nr; the header has order_id, "),
@@ -144,10 +144,8 @@ def test_columns_that_nobody_maps_may_lack_a_name_or_repeat_one(path: Path) -> N
         (HEADER + b",Price", {}, "the same column twice: price, Price"),
     ],
 )
-def test_a_wrong_header_is_explained(
-    path: Path, content: bytes, format: dict[str, Any], message: str
-) -> None:
-    assert refusal(path, content, Format(**format)).message.startswith(message)
+def test_a_wrong_header_is_explained(path: Path, content: bytes, feed: dict[str, Any], message: str) -> None:
+    assert refusal(path, content, Feed(**feed)).message.startswith(message)
 
 
 def test_messages_say_what_to_do(path: Path) -> None:
@@ -167,7 +165,7 @@ def test_messages_say_what_to_do(path: Path) -> None:
 def test_other_encodings_become_utf_8(path: Path, encoding: str) -> None:
     text = (FILE + row("é".encode())).decode()
     path.write_bytes(text.encode(encoding))
-    feed = survey(path, Format(encoding=encoding))
+    feed = survey(path, Feed(encoding=encoding))
     assert (feed.rows, read(feed).decode()) == (2, text.rstrip("\n"))
 
 
@@ -180,14 +178,14 @@ def test_an_encoding_that_does_not_fit_is_refused(
 ) -> None:
     monkeypatch.setattr(source, "CHUNK", chunk)
     good = FILE.decode().encode(encoding)
-    error = refusal(path, good + bad + good, Format(encoding=encoding))
+    error = refusal(path, good + bad + good, Feed(encoding=encoding))
     assert (error.code, error.line) == ("ENCODING", 3)
     assert error.message.startswith(f"byte {len(good)} of the file")
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x00\xd8a\x00"])
 def test_a_missing_byte_order_mark_is_refused_whatever_follows(path: Path, damage: bytes) -> None:
-    error = refusal(path, FILE.decode().encode("utf-16-le") + damage, Format(encoding="utf-16"))
+    error = refusal(path, FILE.decode().encode("utf-16-le") + damage, Feed(encoding="utf-16"))
     assert error.code == "ENCODING"
     assert "does not start with BOM" in error.message
 
@@ -195,8 +193,8 @@ def test_a_missing_byte_order_mark_is_refused_whatever_follows(path: Path, damag
 @pytest.mark.parametrize("delimiter", ["tab", "\\t", "\t"])
 def test_a_tab_can_be_spelled(path: Path, delimiter: str) -> None:
     path.write_bytes(FILE.replace(b",", b"\t"))
-    feed = survey(path, Format(delimiter=delimiter))
-    assert (feed.rows, feed.format.delimiter) == (1, "\t")
+    feed = survey(path, Feed(delimiter=delimiter))
+    assert (feed.rows, feed.feed.delimiter) == (1, "\t")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +205,7 @@ def test_a_tab_can_be_spelled(path: Path, delimiter: str) -> None:
 )
 def test_a_wrong_option_is_refused(option: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=f"^{option}: "):
-        Format(**{option: value})
+        Feed(**{option: value})
 
 
 # What precedes the header.
@@ -232,8 +230,8 @@ def test_what_precedes_the_header_is_passed_over(
     table = (FILE + row(b"2")).replace(b",", b";")
     path.write_bytes(before + table + b"\n")
     delimiter = "," if b"sep" in before.lower() else ";"
-    feed = survey(path, Format(delimiter=delimiter, skip_lines=skip_lines))
-    assert (feed.rows, feed.format.delimiter) == (2, ";")
+    feed = survey(path, Feed(delimiter=delimiter, skip_lines=skip_lines))
+    assert (feed.rows, feed.feed.delimiter) == (2, ";")
     assert read(feed) == table.rstrip()
     assert feed.size == len(before + table) + 1
 
@@ -255,7 +253,7 @@ def test_what_precedes_the_header_is_passed_over(
 def test_lines_are_counted_from_the_first_of_the_file(
     path: Path, content: bytes, skip_lines: int, code: str, line: int | None
 ) -> None:
-    error = refusal(path, content, Format(skip_lines=skip_lines))
+    error = refusal(path, content, Feed(skip_lines=skip_lines))
     assert (error.code, error.line) == (code, line)
 
 
@@ -501,7 +499,7 @@ def parsed(text: bytes, delimiter: str) -> list[list[str]]:
 def test_every_table_survives(scratch: Path, table: tuple[str, bytes, list[list[str]]]) -> None:
     delimiter, content, rows = table
     scratch.write_bytes(content)
-    feed = survey(scratch, Format(delimiter=delimiter))
+    feed = survey(scratch, Feed(delimiter=delimiter))
     assert feed.rows == len(rows) - 1
     assert parsed(read(feed, 5), delimiter) == rows
 
@@ -521,12 +519,12 @@ def mutations(draw: st.DrawFn) -> tuple[str, bytes]:
     return delimiter, content
 
 
-def outcomes(path: Path, format: Format, sizes: tuple[int, ...]) -> Iterator[SurveyedFile | str]:
+def outcomes(path: Path, feed: Feed, sizes: tuple[int, ...]) -> Iterator[SurveyedFile | str]:
     for size in sizes:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(source, "CHUNK", size)
             try:
-                yield survey(path, format)
+                yield survey(path, feed)
             except BadFileError as error:
                 yield str(error)
 
@@ -540,7 +538,7 @@ def test_a_damaged_file_is_refused_or_read_alike_in_chunks_of_any_size(
     scratch.write_bytes(content)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scan, "MAX_LINE", max_line)
-        outcome, *others = outcomes(scratch, Format(delimiter=delimiter), (max_line, 1, chunk))
+        outcome, *others = outcomes(scratch, Feed(delimiter=delimiter), (max_line, 1, chunk))
     if isinstance(outcome, SurveyedFile):
         assert len(parsed(read(outcome), delimiter)) == outcome.rows + 1
     for other in others:

@@ -24,7 +24,7 @@ import trustme
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from minidw import BadFileError, Format, SettingsError
+from minidw import BadFileError, Feed, SettingsError
 from minidw.feed.survey import survey
 from tests.support.feeds import DEFAULTS
 from tests.support.texts import FILE, read
@@ -107,9 +107,7 @@ def test_a_value_is_written_with_all_that_it_says() -> None:
 
 
 def test_numbers_have_the_decimal_mark_of_the_feed() -> None:
-    file = survey(
-        [ORDER | {"price": Decimal("1.500")}], Format(decimal=",", delimiter=";", encoding="utf-16")
-    )
+    file = survey([ORDER | {"price": Decimal("1.500")}], Feed(decimal=",", delimiter=";", encoding="utf-16"))
     assert b',"1,500",' in read(file)
 
 
@@ -170,8 +168,8 @@ def test_bytes_are_those_of_a_file(content: Any, name: str | None, tmp_path: Pat
 def test_text_is_in_the_encoding_of_the_feed(tmp_path: Path) -> None:
     content = FILE.decode().replace("books", "b\u00fccher")
     (tmp_path / "orders.csv").write_text(content, encoding="latin-1")
-    format = Format(encoding="latin-1")
-    assert survey(io.StringIO(content), format).sha256 == survey(tmp_path / "orders.csv", format).sha256
+    feed = Feed(encoding="latin-1")
+    assert survey(io.StringIO(content), feed).sha256 == survey(tmp_path / "orders.csv", feed).sha256
 
 
 def test_a_file_object_is_called_as_its_file(tmp_path: Path) -> None:

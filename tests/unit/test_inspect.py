@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minidw.errors import BadFileError, SettingsError
-from minidw.feed import Format
+from minidw.feed import Feed
 from minidw.feed.declaration import from_text
 from minidw.feed.inspection import Inspection, inspect
 from minidw.feed.known import known_feed
@@ -162,7 +162,7 @@ def test_columns_are_told_by_their_names_or_asked_for(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert '"Invoice"' in open_ones["columns.customer_id"]
     # What is said of a file is not asked any more
-    said = Format(
+    said = Feed(
         columns={"order_timestamp": {"value": "2024-01-05"}, "customer_id": "Invoice", "product_id": "Qty",
                  "status": {"value": "delivered"}}, price_is="line",
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.salvage import LINE_FAULTS
 from minidw.transforms import judge
 from minidw.transforms.reasons import MALFORMED, REASONS, Fault, faults
@@ -15,7 +15,7 @@ ROW = {"order_id": "1", "customer_id": "c", "product_id": "p", "category": "x", 
 
 
 def test_every_reason_says_what_is_allowed() -> None:
-    with_currency = Format(columns={"currency": "Currency"}).translation
+    with_currency = Feed(columns={"currency": "Currency"}).translation
     codes = {*judge._reasons(with_currency), "REPEATED_HEADER", "NO_AMOUNT"}
     assert codes == set(REASONS)
     assert set(MALFORMED) == LINE_FAULTS
@@ -109,7 +109,7 @@ def test_a_fault_says_what_could_be_declared(code: str, given: dict[str, str], a
 
 
 def test_what_is_declared_already_is_not_advised() -> None:
-    feed = Format(decimal=",", dates="dmy", returns="subtract", columns={"price": ["Net", "Gross"]})
+    feed = Feed(decimal=",", dates="dmy", returns="subtract", columns={"price": ["Net", "Gross"]})
     (fault,) = faults("BAD_NUMBER", ROW | {"price": None, "extra": {"Gross": "12.50"}}, feed)
     assert (fault.column, fault.value) == ("price", "12.50")
     assert fault.advice == 'decimal = "." (--decimal .) reads 12.50'

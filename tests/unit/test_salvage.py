@@ -16,7 +16,7 @@ from sqlalchemy import Connection, text
 import minidw
 from minidw.errors import BadFileError
 from minidw.feed import scan, source
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 from minidw.feed.salvage import LINE_FAULTS
 from minidw.feed.survey import SurveyedFile, survey
 from tests.support.texts import ACCEPTED, FILE, HEADER, ROW, malformed, read, row
@@ -32,10 +32,10 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("salvage") / "orders.csv"
 
 
-def salvaged(path: Path, content: bytes, format: Format | None = None) -> SurveyedFile:
+def salvaged(path: Path, content: bytes, feed: Feed | None = None) -> SurveyedFile:
     """The feed of a file of this content, without its malformed lines."""
     path.write_bytes(content)
-    return survey(path, replace(format or Format(), skip_malformed=True))
+    return survey(path, replace(feed or Feed(), skip_malformed=True))
 
 
 LINES = [
@@ -109,7 +109,7 @@ def test_a_sound_file_is_read_as_ever(path: Path, content: bytes) -> None:
 def test_line_ends_and_encodings_stay_what_they_are(path: Path, newline: bytes, encoding: str) -> None:
     sound = (FILE + row("é".encode())).replace(b"\n", newline)
     content = (sound + b"1,2" + newline).decode().encode(encoding)
-    feed = salvaged(path, content, Format(encoding=encoding))
+    feed = salvaged(path, content, Feed(encoding=encoding))
     assert malformed(feed) == [(4, "COLUMN_COUNT", "1,2")]
     assert read(feed) + newline == sound
 
@@ -117,18 +117,18 @@ def test_line_ends_and_encodings_stay_what_they_are(path: Path, newline: bytes, 
 @pytest.mark.parametrize("delimiter", list(";\t|%^]\\ "))
 def test_any_delimiter_divides(path: Path, delimiter: str) -> None:
     content = FILE + row(b'"a\nb"') + b"1,2\n" + row(b"2") + b'a"b\n'
-    feed = salvaged(path, content.replace(b",", delimiter.encode()), Format(delimiter))
+    feed = salvaged(path, content.replace(b",", delimiter.encode()), Feed(delimiter))
     assert (feed.rows, [line for line, _, _ in malformed(feed)]) == (3, [5, 7])
 
 
 def test_a_byte_that_an_encoding_lacks_costs_its_line(path: Path) -> None:
-    feed = salvaged(path, FILE + row(b"\x81") + row(b"\xe9"), Format(encoding="cp1252"))
+    feed = salvaged(path, FILE + row(b"\x81") + row(b"\xe9"), Feed(encoding="cp1252"))
     assert malformed(feed) == [(3, "ENCODING", row(b"\\x81", b"").decode())]
     assert read(feed).decode().splitlines()[-1][0] == "é"
 
 
 @pytest.mark.parametrize(
-    ("content", "format", "fault"),
+    ("content", "feed", "fault"),
     [
         (b"", {}, " EMPTY_FILE"),
         (HEADER.replace(b"price", b"prize") + b"\n1,2\n", {}, "1: HEADER"),
@@ -146,11 +146,9 @@ def test_a_byte_that_an_encoding_lacks_costs_its_line(path: Path) -> None:
     ],
     ids=lambda value: ascii(value)[:30],
 )
-def test_a_fault_of_the_file_refuses_it(
-    path: Path, content: bytes, format: dict[str, Any], fault: str
-) -> None:
+def test_a_fault_of_the_file_refuses_it(path: Path, content: bytes, feed: dict[str, Any], fault: str) -> None:
     with pytest.raises(BadFileError, match=re.escape(f"orders.csv:{fault}")):
-        salvaged(path, content, Format(**format))
+        salvaged(path, content, Feed(**feed))
 
 
 def test_a_damaged_gz_file_is_refused(tmp_path: Path) -> None:
@@ -164,7 +162,7 @@ def test_a_quote_left_open_in_a_large_file_costs_one_line_and_little_memory(path
     path.write_bytes(FILE + row(b'"a') + row(b"2") * 600_000)
     tracemalloc.start()
     try:
-        feed = survey(path, Format(skip_malformed=True))
+        feed = survey(path, Feed(skip_malformed=True))
         assert tracemalloc.get_traced_memory()[1] < 8 * scan.MAX_LINE
     finally:
         tracemalloc.stop()
@@ -290,7 +288,7 @@ def is_sound(lines: bytes, line_end: bytes, *, last: bool) -> bool:
 
 def test_lines_before_the_header_count_among_those_of_the_file(path: Path) -> None:
     path.write_bytes(b"sep=;\nnote\n" + FILE.replace(b",", b";") + b"broken\n" + ROW.replace(b",", b";"))
-    feed = survey(path, Format(skip_malformed=True, skip_lines=2))
+    feed = survey(path, Feed(skip_malformed=True, skip_lines=2))
     assert malformed(feed) == [(5, "COLUMN_COUNT", "broken")]
-    assert (feed.rows, feed.format.delimiter, feed.format.skip_lines) == (2, ";", 0)
-    assert survey(path, Format(skip_malformed=True, skip_lines=2)).sha256 == feed.sha256
+    assert (feed.rows, feed.feed.delimiter, feed.feed.skip_lines) == (2, ";", 0)
+    assert survey(path, Feed(skip_malformed=True, skip_lines=2)).sha256 == feed.sha256

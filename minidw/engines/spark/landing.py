@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from minidw.engines.spark.schemas import arrow_schema
 from minidw.errors import BadFileError
-from minidw.feed import Format, SurveyedFile, survey
+from minidw.feed import Feed, SurveyedFile, survey
 from minidw.schema.raw import LineMalformed, OrderLanded
 from minidw.steps.load import ledger_entry
 
@@ -31,13 +31,13 @@ class LandedFile:
     malformed: str | None
 
 
-def land(source: str, directory: str, format: Format, *, number_lines: bool) -> LandedFile | BadFileError:
+def land(source: str, directory: str, feed: Feed, *, number_lines: bool) -> LandedFile | BadFileError:
     """Survey a file and write its rows beside their place; what is wrong with it is returned.
 
     The files are named by the bytes of the file: a task that is repeated does no harm.
     """
     try:
-        file = survey(source, format)
+        file = survey(source, feed)
         declared = replace(file.declared, lines="number") if number_lines else file.declared
         rows = _write(Path(directory) / f"{file.sha256}.parquet", LANDED, _rows_of(file))
         malformed = None
@@ -76,7 +76,7 @@ def _rows_of(file: SurveyedFile) -> Iterator[Any]:
                 block_size=BLOCK,
             ),
             parse_options=pc.ParseOptions(
-                delimiter=file.format.delimiter, newlines_in_values=True, ignore_empty_lines=False
+                delimiter=file.feed.delimiter, newlines_in_values=True, ignore_empty_lines=False
             ),
             convert_options=pc.ConvertOptions(
                 column_types={f"c{place}": pa.string() for place in range(len(file.columns))},

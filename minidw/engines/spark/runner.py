@@ -21,7 +21,7 @@ from minidw.engines.spark.session import failures, start_session
 from minidw.engines.spark.stage import judge, stage
 from minidw.engines.spark.statements import check_marts
 from minidw.errors import BadFileError, SettingsError
-from minidw.feed import Format, find_files
+from minidw.feed import Feed, find_files
 from minidw.feed.declaration import from_dict
 from minidw.schema.marts import all_marts
 from minidw.schema.vocabulary import FATES
@@ -37,7 +37,7 @@ def run(
     *,
     lake: str | Path,
     master: str | None = None,
-    format: Format | None = None,
+    feed: Feed | None = None,
     number_lines: bool = False,
     force: bool = False,
     wait: bool = True,
@@ -53,7 +53,7 @@ def run(
         files: paths, globs or directories that every worker sees under the same path; oldest name first
         lake: the directory of the lake, likewise; made where there is none
         master: of Spark, such as ``spark://host:7077`` or ``local[2]``; all cores of this machine by default
-        format, number_lines, force, wait, settings: as in ``minidw.run``
+        feed, number_lines, force, wait, settings: as in ``minidw.run``
         conf: further settings of Spark, such as ``spark.executor.memory``
 
     Returns:
@@ -80,7 +80,7 @@ def run(
     result, landing = LakeRun(location), f"{location}/landing/{uuid4().hex}"
     try:
         with failures(), result.step("land"):
-            landed = _land(session, sources, landing, format or Format(), number_lines=number_lines)
+            landed = _land(session, sources, landing, feed or Feed(), number_lines=number_lines)
         with lake_transaction(location, settings, wait=wait) as written, failures():
             _run(
                 Frames(session, written, ruled.rules, written.run + 1), written, result, landed, ruled, force
@@ -108,12 +108,12 @@ def _absolute(path: str) -> str:
 
 
 def _land(
-    session: Any, sources: Sequence[str], directory: str, format: Format, *, number_lines: bool
+    session: Any, sources: Sequence[str], directory: str, feed: Feed, *, number_lines: bool
 ) -> list[LandedFile]:
     """Each file in a task of its own. Raises BadFileError for the first that is refused."""
 
     def task(source: str) -> LandedFile | BadFileError:
-        return land(source, directory, format, number_lines=number_lines)
+        return land(source, directory, feed, number_lines=number_lines)
 
     landed = session.sparkContext.parallelize(sources, len(sources)).map(task).collect()
     for outcome in landed:

@@ -11,7 +11,7 @@ from minidw.engines.spark.catalog import Lake, by_batch, by_month, in_months
 from minidw.engines.spark.frames import Frames
 from minidw.engines.spark.statements import typed
 from minidw.feed.declaration import from_dict
-from minidw.feed.format import AS_CONTRACTED, Translation
+from minidw.feed.feed import AS_CONTRACTED, Translation
 from minidw.schema.staging import OrderLine, OrderRejected
 from minidw.schema.vocabulary import ADMITTED_FATES, STAGED_COLUMNS
 from minidw.transforms.constructs import Query

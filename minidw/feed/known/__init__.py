@@ -8,7 +8,7 @@ from pathlib import Path
 from minidw.errors import SettingsError
 from minidw.feed.column import fold
 from minidw.feed.declaration import from_text, from_toml
-from minidw.feed.format import Format
+from minidw.feed.feed import Feed
 
 
 @cache
@@ -26,13 +26,13 @@ def known_text(name: str) -> str:
 
 
 @cache
-def known_feed(name: str) -> Format:
+def known_feed(name: str) -> Feed:
     """A known feed by its name. Raises SettingsError where there is none."""
     return from_text(known_text(name), name=name, shown=name)
 
 
-def named_feed(name: str | Path) -> Format:
-    """A known feed by its name, or the one that a TOML file declares, to be the ``format`` of a load.
+def named_feed(name: str | Path) -> Feed:
+    """A known feed by its name, or the one that a TOML file declares, to be the ``feed`` of a load.
 
     Args:
         name: of a known feed, such as ``shopify`` (``minidw feeds`` lists them), or of a ``.toml`` file
@@ -51,14 +51,14 @@ def named_feed(name: str | Path) -> Format:
     return from_toml(Path(name)) if is_path else known_feed(str(name))
 
 
-def recognised(header: Iterable[str]) -> Format | None:
+def recognised(header: Iterable[str]) -> Feed | None:
     """The known feed of an export with such a header: of several, the one that asks for most of its names."""
     names = set(map(fold, header))
     fitting = [feed for feed in map(known_feed, known_names()) if set(map(fold, feed.recognise)) <= names]
     return max(fitting, key=lambda feed: len(feed.recognise), default=None)
 
 
-def title(feed: Format) -> str:
+def title(feed: Feed) -> str:
     """What a feed is called in a sentence: ``a Shopify export``."""
     name = feed.description.partition(":")[0]
     return f"{'an' if name[:1] in 'AEIOU' else 'a'} {name} export"

@@ -50,7 +50,7 @@ AS_CONTRACTED = Translation()
 
 
 @dataclass(frozen=True)
-class Format:
+class Feed:
     """How to read an export. Every part has a default: a CSV that keeps to the contract.
 
     delimiter: one ASCII character, or ``tab``
@@ -75,7 +75,7 @@ class Format:
     Raises SettingsError for what cannot be meant.
 
     Example:
-        >>> minidw.Format(columns={"order_id": "InvoiceNo"}, dates="dmy", status={"paid": "delivered"}).dates
+        >>> minidw.Feed(columns={"order_id": "InvoiceNo"}, dates="dmy", status={"paid": "delivered"}).dates
         'dmy'
     """
 
