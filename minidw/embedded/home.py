@@ -133,7 +133,14 @@ def make_home(home: Path) -> Path:
     if place.stat().st_mode & stat.S_IWOTH:
         raise EmbeddedError(f"{printable(str(place))} is not private: everybody may write there")
     if find_cluster(home) is None:
-        _refuse_foreign(place)
+        foreign = min((path.name for path in place.iterdir() if path.name not in OURS), default=None)
+        # Asked again: what another process has put there meanwhile is not foreign, and recorded.
+        if foreign is not None and find_cluster(home) is None:
+            # As of MINIDW_HOME=$HOME: a warehouse is not strewn among what somebody else keeps there.
+            raise EmbeddedError(
+                f"{printable(str(place))} is no warehouse and not empty (it has {printable(foreign)}):"
+                " name a new directory, or an empty one"
+            )
     return place
 
 
@@ -149,16 +156,6 @@ def decide_cluster(home: Path) -> Cluster:
         record = {"directory": "." if inside else str(cluster.directory), "owner": cluster.owner}
         write_whole(place / RECORD, json.dumps(record).encode())
     return cluster
-
-
-def _refuse_foreign(place: Path) -> None:
-    """As of MINIDW_HOME=$HOME: a warehouse is not strewn among what somebody else keeps there."""
-    foreign = min((path.name for path in place.iterdir() if path.name not in OURS), default=None)
-    if foreign is not None:
-        raise EmbeddedError(
-            f"{printable(str(place))} is no warehouse and not empty (it has {printable(foreign)}):"
-            " name a new directory, or an empty one"
-        )
 
 
 def _resolved(home: Path) -> Path:

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 import minidw
 from minidw import cli, embedded
 from minidw.embedded.cluster import Server
-from minidw.embedded.home import decide_cluster, find_cluster, make_home
+from minidw.embedded.home import Cluster, decide_cluster, find_cluster, make_home
 from minidw.errors import EmbeddedError
 from tests.support import servers
 from tests.support.feeds import write_feed
@@ -214,6 +214,24 @@ def test_a_home_that_has_other_things_is_refused(
         assert "is no warehouse and not empty (it has " in said
         assert said.count("\n") == 1
     assert sorted((directory / "used").iterdir()) == before
+
+
+def test_what_another_process_starts_meanwhile_is_not_foreign(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = directory / "home"
+    looks: list[Path] = []
+
+    def look(place: Path) -> Cluster | None:
+        """As it was when this process looked; then the other one is there."""
+        looks.append(place)
+        if len(looks) > 1:
+            return find_cluster(place)
+        (decide_cluster(place).directory / "clients.lock").touch()
+        return None
+
+    monkeypatch.setattr("minidw.embedded.home.find_cluster", look)
+    assert make_home(home) == home
 
 
 def test_a_home_with_other_things_and_a_warehouse_is_one(directory: Path, made: Made) -> None:
