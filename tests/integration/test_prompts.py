@@ -7,7 +7,7 @@ from sqlalchemy import URL, Engine, text
 
 import minidw
 from tests.support.feeds import write_feed
-from tests.support.terminal import converse
+from tests.support.terminal import INTERRUPT, converse
 
 # The command, and what it says will be lost.
 DESTROYING = {
@@ -18,7 +18,7 @@ DESTROYING = {
     "erase c1": "by pseudonyms for good. Go on? Type yes: ",
     "migrate --down": "this goes back to base, which drops tables: ",
 }
-INTERRUPT, END = "\x03", "\x04"
+END = "\x04"
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import sys
 import tempfile
 import traceback
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 
 from minidw.cli import main
 
+INTERRUPT = "\x03"
+"""What Ctrl-C sends."""
 NO_MAIN = 99  # main raised
 AT_EXIT = 120  # Python could not flush a stream when it exited
 
@@ -95,6 +98,9 @@ def converse(arguments: Sequence[str], reply: str) -> Outcome:
             if not answered and b"Type yes: " in shown:
                 os.write(terminal, reply.encode())
                 answered = True
+            # Python drops an interrupt that comes while a finalizer is at work: one presses again.
+            while answered and reply == INTERRUPT and not select.select([terminal], [], [], 5)[0]:
+                os.write(terminal, reply.encode())
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     return Outcome(os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n"), "")
