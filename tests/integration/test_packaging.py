@@ -3,6 +3,7 @@
 import os
 import pwd
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import tempfile
 import venv
 import zipfile
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -68,7 +70,7 @@ def wheel(place: Path) -> Path:
 def programs(place: Path, wheel: Path) -> Path:
     """The programs of an environment that has the wheel and pytest."""
     venv.create(place / "venv", with_pip=True)
-    command(place / "venv" / "bin" / "pip", "install", "--quiet", f"{wheel}[all]", "pytest")
+    command(place / "venv" / "bin" / "pip", "install", "--quiet", f"{wheel}[all,xlsx]", "pytest")
     return place / "venv" / "bin"
 
 
@@ -138,6 +140,44 @@ def test_the_code_of_the_readme_runs(place: Path, programs: Path) -> None:
     ran = [command(programs / "python", "-c", b, cwd=here) for b in blocks if b.startswith("import minidw")]
     assert len(ran) >= 2
     assert all(ran)
+
+
+# What stands in the README for something of the reader's.
+GIVEN = {
+    "FILE...": "shop.csv", "FILE": "more.csv", "DIRECTORY": "project", "DIR": "shared", "17..18": "1..4",
+    "N": "100", "S": "1", "P": "0.1",
+}  # fmt: skip
+# They want Docker, a checkout, the network, Spark or a terminal, or go on for ever.
+ELSEWHERE = ("python3", "cp", "cd", "alembic", "minidw run https:", "minidw spark", "minidw psql",
+             "minidw serve", "minidw listen")  # fmt: skip
+
+
+def readme_commands() -> Iterator[list[str]]:
+    """The words of each command of the README that a directory with some files suffices for."""
+    days = {"--before": "2024-01-01", "--date": "2025-06-01", "--from": "2025-01-01", "--to": "2025-12-31"}
+    blocks = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+    for line in (line for block in blocks for line in block.splitlines()):
+        if line.strip() and not line.startswith(ELSEWHERE):
+            words = shlex.split(re.sub(r"[\[\]]", "", line), comments=True)
+            yield [days[before] if word == "D" else GIVEN.get(word, word)
+                   for before, word in pairwise(["", *words])]  # fmt: skip
+
+
+def test_the_commands_of_the_readme_run(place: Path, programs: Path) -> None:
+    account = "nobody" if os.geteuid() == 0 else None
+    home = directory_of(place, "commands", account)
+    line = "order_id | customer_id | order_timestamp"
+    write_feed(home / "orders.csv", f"{line}\n1001 | 42 | 2024-05-01\n1002 | ada | 2024-05-02")
+    write_feed(home / "more.csv", f"{line}\n1003 | 42 | 2024-05-03")
+    write_feed(home / "shop.csv", line + "\n1004 | 42 | tomorrow" + "\n1005 | bob | 2024-05-04" * 9)
+
+    ran = 0
+    for program, *arguments in readme_commands():
+        command(programs / program, *arguments, cwd=home, account=account)
+        ran += 1
+
+    assert ran > 35
+    assert len(list((home / "shared").iterdir())) == 2
 
 
 def test_a_newer_wheel_brings_its_tables_to_an_older_project(
