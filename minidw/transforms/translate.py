@@ -85,7 +85,8 @@ def rounded_ids(batch_id: int, translation: Translation) -> Query:
         rows = select(literal(name).label("name"), func.count().label("rows"), func.min(text).label("value"))
         return rows.where(OrderDelivered.batch_id == batch_id, is_rounded)
 
-    return select(union_all(*map(of, IDENTIFIERS)).subquery("rounded"))
+    found = union_all(*map(of, IDENTIFIERS)).subquery("rounded")
+    return select(found).order_by(found.c.name)
 
 
 def contracted(rows: FromClause, translation: Translation) -> Query:
