@@ -140,9 +140,9 @@ def _opening_of(head: bytes, name: str) -> tuple[int, str, bool]:
         lines = lines[:-1]  # the rest of it is in another chunk
     tables = {delimiter: _table(lines, delimiter) for delimiter in DELIMITERS}
 
-    def score(delimiter: str) -> tuple[float, bool, int]:
+    def score(delimiter: str) -> tuple[float, bool, bool, int]:
         regular, columns, skip_lines = tables[delimiter]
-        return regular, not skip_lines, columns
+        return regular, _has_sound_quotes(lines, delimiter), not skip_lines, columns
 
     delimiter = max(DELIMITERS, key=score)
     _, columns, skip_lines = tables[delimiter]
@@ -173,12 +173,26 @@ def _table(lines: list[str], delimiter: str) -> tuple[float, int, int]:
     return round(rows.count(columns) / len(rows), 1), columns, skip_lines
 
 
+def _has_sound_quotes(lines: list[str], delimiter: str) -> bool:
+    """Whether quotes stand around what a delimiter parts, as in ``1,"a|b"`` around that of a comma alone."""
+    scanner = Scanner("", delimiter, lambda line: _width(line, delimiter))
+    try:
+        scanner.add("".join(lines[:_FIRST_ROWS]).encode())
+    except BadFileError as fault:
+        return fault.code != "STRAY_QUOTE"
+    return True
+
+
+def _width(line: bytes, delimiter: str) -> int:
+    return len(next(csv.reader([line.decode()], delimiter=delimiter), []))
+
+
 def _scanned(source: Source, feed: Feed, header: list[bytes]) -> tuple[int, BadFileError | None]:
     """The rows of a file and the first fault of its structure; its header is added to ``header``."""
 
     def columns_of(line: bytes) -> int:
         header.append(line)
-        return len(next(csv.reader([line.decode()], delimiter=opening.delimiter)))
+        return _width(line, opening.delimiter)
 
     opening = Opening(source.name, feed)
     scanner: Scanner | None = None

@@ -228,6 +228,11 @@ def test_delimiters_and_lines_before(
     assert (found.delimiter, skipped and skipped.value, len(found.header)) == (delimiter, skip_lines, columns)
 
 
+def test_a_delimiter_within_quotes_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('status,"|","|"\n"|","|",paid\n')
+    assert inspect(tmp_path / "a.csv").delimiter == ","
+
+
 def test_a_fault_of_the_structure_is_told(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("order_id,price\n1,2\n2\n")
     assert inspect(tmp_path / "a.csv").fault == "a.csv:3: COLUMN_COUNT: expected 2 columns, found 1"
