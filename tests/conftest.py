@@ -1,6 +1,7 @@
 """The fixtures: a migrated database for the session, and three ways to use it without leaving a trace."""
 
 import os
+import signal
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -19,6 +20,9 @@ from tests.support import servers
 hypothesis.settings.register_profile("minidw", deadline=None)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=2000)
 hypothesis.settings.load_profile("minidw")
+
+# A shell ignores Ctrl-C for what it starts in the background; the commands under test are in the foreground.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

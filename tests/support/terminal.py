@@ -2,7 +2,6 @@
 
 import os
 import pty
-import select
 import sys
 import tempfile
 import traceback
@@ -98,9 +97,6 @@ def converse(arguments: Sequence[str], reply: str) -> Outcome:
             if not answered and b"Type yes: " in shown:
                 os.write(terminal, reply.encode())
                 answered = True
-            # Python drops an interrupt that comes while a finalizer is at work: one presses again.
-            while answered and reply == INTERRUPT and not select.select([terminal], [], [], 5)[0]:
-                os.write(terminal, reply.encode())
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     return Outcome(os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n"), "")
