@@ -2,6 +2,8 @@
 
 import os
 import pty
+import select
+import signal
 import sys
 import tempfile
 import traceback
@@ -78,6 +80,8 @@ def converse(arguments: Sequence[str], reply: str) -> Outcome:
     pid, terminal = pty.fork()
     if not pid:
         code = NO_MAIN
+        # As Python starts, whatever the tests before have made of it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.stdin, sys.stdout, sys.stderr = (
             _opened(number, mode, "utf-8") for number, mode in enumerate(("r", "w", "w"))
         )
@@ -97,6 +101,9 @@ def converse(arguments: Sequence[str], reply: str) -> Outcome:
             if not answered and b"Type yes: " in shown:
                 os.write(terminal, reply.encode())
                 answered = True
+            # An interrupt is lost where it meets a finalizer: one presses again.
+            while answered and reply == INTERRUPT and not select.select([terminal], [], [], 1)[0]:
+                os.write(terminal, reply.encode())
     _, status = os.waitpid(pid, 0)
     os.close(terminal)
     return Outcome(os.waitstatus_to_exitcode(status), shown.decode().replace("\r\n", "\n"), "")
