@@ -26,6 +26,7 @@ def add_run(commands: Commands) -> None:
         minidw run orders.csv
         minidw run 'exports/2025-*.csv.gz' --delimiter ';' --column order_id=InvoiceNo
         cat orders.csv | minidw run - --json
+        minidw run 's3://bucket/exports/2025-*.csv.gz'
     """
     command = add(commands, "run", run, text, feeds(), writing(), destroying(), examples=examples)
     command.add_argument("--replace", type=whole_number, metavar="BATCH", help=REPLACE)
@@ -71,7 +72,10 @@ def feeds(number: str = "+") -> argparse.ArgumentParser:
     """Options of every command that reads files."""
     parent = argparse.ArgumentParser(add_help=False, parents=[declaring()])
     parent.add_argument(
-        "files", nargs=number, metavar="FILE", help="a CSV file, packed or not, a glob, a directory, or -"
+        "files",
+        nargs=number,
+        metavar="FILE",
+        help="a CSV file, packed or not, a glob, a directory, a URL, or -",
     )
     parent.add_argument("--force", action="store_true", help="load again what was loaded before")
     return parent
@@ -142,8 +146,8 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
     settings = Settings.from_env()
     feed = declared(arguments)
     sources = find_files(arguments.files)
-    files = [_without_descriptors(survey(source, feed)) for source in sources]
     many = len(sources) >= terminal.MANY_FILES
+    files = [_without_descriptors(survey(source, feed), many=many) for source in sources]
     results: list[Result] = []
     try:
         with bound(None, settings, create=True, wait=not arguments.no_wait) as engine:
@@ -165,6 +169,7 @@ def _each_file(arguments: argparse.Namespace, output: Output, call: Callable[...
     return 0
 
 
-def _without_descriptors(file: "SurveyedFile") -> "SurveyedFile | None":
+def _without_descriptors(file: "SurveyedFile", *, many: bool) -> "SurveyedFile | None":
     """The file, unless it holds files open: of many such files, one is held at a time."""
-    return file if file.malformed_spool is None or file.name == "stdin" else None
+    holds = file.malformed_spool is not None or (many and file.source.spool is not None)
+    return None if holds and file.name != "stdin" else file

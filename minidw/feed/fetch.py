@@ -1,4 +1,4 @@
-"""Files that a URL names, as they arrive: https:// by the standard library, s3:// by boto3."""
+"""Files that a URL names, as they arrive: https:// by the standard library."""
 
 import base64
 from collections.abc import Generator
@@ -10,10 +10,11 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 from minidw.errors import BadFileError, printable
+from minidw.feed import s3
 
 CHUNK = 128 * 1024  # bytes
 SILENCE = 60  # seconds after which a server is given up
-SCHEMES = ("https://", "s3://")
+SCHEMES = ("https://", s3.SCHEME)
 
 
 def is_url(place: str) -> bool:
@@ -23,7 +24,7 @@ def is_url(place: str) -> bool:
 
 def name_of(url: str) -> str:
     """What a file is called: neither an account nor a signature, which a URL may carry, is part of it."""
-    if url.lower().startswith("s3://"):  # a key is no path: it may have a ? or a #
+    if s3.is_s3(url):  # a key is no path: it may have a ? or a #
         return printable(url.rpartition("/")[2] or "file")
     parts = urlsplit(url)
     return printable(PurePosixPath(unquote(parts.path)).name or parts.hostname or "file")
@@ -33,7 +34,7 @@ def fetched(url: str, name: str) -> Generator[bytes, None, None]:
     """The bytes of the file. Raises BadFileError where it cannot be had, or breaks off."""
     match url.split("://")[0].lower():
         case "s3":
-            yield from _from_s3(url, name)
+            yield from s3.fetched(url, name)
         case "https":
             yield from _from_https(url, name)
         case _:
@@ -87,22 +88,3 @@ class _HttpsOnly(HTTPRedirectHandler):
             fp.close()
             raise URLError("it redirects to another place than https://")
         return super().redirect_request(req, fp, code, msg, headers, newurl)
-
-
-def _from_s3(url: str, name: str) -> Generator[bytes, None, None]:
-    try:
-        import boto3
-        from botocore.exceptions import BotoCoreError, ClientError
-    except ImportError:
-        raise BadFileError(name, "UNREADABLE", "to read s3://, pip install 'minidw[s3]'") from None
-    bucket, _, key = url[len("s3://") :].partition("/")
-    try:
-        client = boto3.client("s3")
-        yield from client.get_object(Bucket=bucket, Key=key)["Body"].iter_chunks(CHUNK)
-    except ClientError as error:
-        said = error.response["Error"]
-        code = "NOT_FOUND" if said.get("Code") in ("404", "NoSuchKey", "NoSuchBucket") else "UNREADABLE"
-        message = f"{said.get('Code')}: {said.get('Message')}"
-        raise BadFileError(name, code, printable(message)) from None
-    except BotoCoreError as error:
-        raise BadFileError(name, "UNREADABLE", printable(str(error))) from None

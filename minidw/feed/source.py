@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from minidw.errors import BadFileError, printable
+from minidw.feed import s3
 from minidw.feed.advice import declare
 from minidw.feed.fetch import is_url
 from minidw.feed.unpack import COMPRESSIONS, DAMAGES, unpacked
@@ -20,6 +21,7 @@ CHUNK = 128 * 1024  # bytes; a few copies of it are all the memory that a file o
 STANDARD_INPUT = "-"
 FEED_SUFFIXES = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", *COMPRESSIONS))
 """What a directory is searched for; a file of any other name is read where it is named itself."""
+NO_FEED = "no .csv or .tsv file in this directory, packed or not"
 
 
 def _conversion(kind: str) -> str:
@@ -51,6 +53,8 @@ def find_files(arguments: Iterable[str]) -> list[str]:
 
 def _expand(argument: str) -> list[str]:
     name = printable(argument)
+    if s3.is_s3(argument) and s3.names_many(argument):
+        return _expand_url(argument, name)
     if argument == STANDARD_INPUT or is_url(argument):
         return [argument]
     with refusals(name):
@@ -58,10 +62,10 @@ def _expand(argument: str) -> list[str]:
             feeds = [
                 str(path)
                 for path in Path(argument).iterdir()
-                if path.name.lower().endswith(FEED_SUFFIXES) and path.name[0] != "." and not path.is_dir()
+                if _looks_like_a_feed(path.name) and not path.is_dir()
             ]
             if not feeds:
-                raise BadFileError(name, "NOT_FOUND", "no .csv or .tsv file in this directory, packed or not")
+                raise BadFileError(name, "NOT_FOUND", NO_FEED)
             return feeds
         if os.path.lexists(argument):
             return [argument]
@@ -70,6 +74,22 @@ def _expand(argument: str) -> list[str]:
     if not matches:
         raise BadFileError(name, "NOT_FOUND", "there is no such file")
     return matches
+
+
+def _expand_url(argument: str, name: str) -> list[str]:
+    objects = s3.listed(argument)
+    if "*" in argument:
+        if not objects:
+            raise BadFileError(name, "NOT_FOUND", "no object matches")
+        return objects
+    feeds = [url for url in objects if _looks_like_a_feed(url.rpartition("/")[2])]
+    if not feeds:
+        raise BadFileError(name, "NOT_FOUND", NO_FEED)
+    return feeds
+
+
+def _looks_like_a_feed(name: str) -> bool:
+    return name.lower().endswith(FEED_SUFFIXES) and not name.startswith(".")
 
 
 @dataclass(frozen=True)

@@ -336,26 +336,3 @@ def test_a_server_that_nobody_vouches_for_is_refused(shop: str, monkeypatch: pyt
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(BadFileError, match=r"UNREADABLE: \[SSL: CERTIFICATE_VERIFY_FAILED\]"):
         survey(f"https://{shop}/orders.csv.gz")
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A bucket of moto, and no other AWS."""
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "canary5f3a9c")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with importlib.import_module("moto").mock_aws():
-        made = importlib.import_module("boto3").resource("s3").Bucket("exports")
-        made.create()
-        yield made
-
-
-@pytest.mark.slow
-def test_an_export_in_a_bucket(bucket: Any) -> None:
-    bucket.put_object(Key="2024/orders #1.csv.gz", Body=gzip.compress(FILE))
-    file = survey("s3://exports/2024/orders #1.csv.gz")
-    assert (file.name, read(file)) == ("orders #1.csv.gz", FILE.rstrip())
-    with pytest.raises(BadFileError, match=r"^gone\.csv: NOT_FOUND: NoSuchKey: "):
-        survey("s3://exports/gone.csv")
-    with pytest.raises(BadFileError, match=r"^gone\.csv: NOT_FOUND: NoSuchBucket: "):
-        survey("s3://nowhere/gone.csv")
