@@ -21,7 +21,6 @@ CHUNK = 128 * 1024  # bytes; a few copies of it are all the memory that a file o
 STANDARD_INPUT = "-"
 FEED_SUFFIXES = tuple(kind + packed for kind in (".csv", ".tsv") for packed in ("", *COMPRESSIONS))
 """What a directory is searched for; a file of any other name is read where it is named itself."""
-NO_FEED = "no .csv or .tsv file in this directory, packed or not"
 
 
 def _conversion(kind: str) -> str:
@@ -59,14 +58,7 @@ def _expand(argument: str) -> list[str]:
         return [argument]
     with refusals(name):
         if Path(argument).is_dir():
-            feeds = [
-                str(path)
-                for path in Path(argument).iterdir()
-                if _looks_like_a_feed(path.name) and not path.is_dir()
-            ]
-            if not feeds:
-                raise BadFileError(name, "NOT_FOUND", NO_FEED)
-            return feeds
+            return _feeds(name, (str(path) for path in Path(argument).iterdir() if not path.is_dir()))
         if os.path.lexists(argument):
             return [argument]
         # Path.glob() takes no absolute pattern.
@@ -78,18 +70,23 @@ def _expand(argument: str) -> list[str]:
 
 def _expand_url(argument: str, name: str) -> list[str]:
     objects = s3.listed(argument)
-    if "*" in argument:
-        if not objects:
-            raise BadFileError(name, "NOT_FOUND", "no object matches")
-        return objects
-    feeds = [url for url in objects if _looks_like_a_feed(url.rpartition("/")[2])]
+    if "*" not in argument:
+        return _feeds(name, objects)
+    if not objects:
+        raise BadFileError(name, "NOT_FOUND", "no object matches")
+    return objects
+
+
+def _feeds(name: str, places: Iterable[str]) -> list[str]:
+    """Of what lies in a directory, or at a prefix, the feeds by their names. Raises BadFileError for none."""
+    feeds = [
+        place
+        for place in places
+        if place.lower().endswith(FEED_SUFFIXES) and not Path(place).name.startswith(".")
+    ]
     if not feeds:
-        raise BadFileError(name, "NOT_FOUND", NO_FEED)
+        raise BadFileError(name, "NOT_FOUND", "no .csv or .tsv file in this directory, packed or not")
     return feeds
-
-
-def _looks_like_a_feed(name: str) -> bool:
-    return name.lower().endswith(FEED_SUFFIXES) and not name.startswith(".")
 
 
 @dataclass(frozen=True)

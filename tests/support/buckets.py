@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.request import urlopen
 
-Answer = Callable[..., Any]
-
 
 class Line:
     """What stands between a client and S3, as a WSGI application.
@@ -26,7 +24,7 @@ class Line:
         self.then: Callable[[], object] = lambda: None
         self.asked: list[str | None] = []
 
-    def __call__(self, environ: dict[str, Any], start_response: Answer) -> Iterable[bytes]:
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         answer: Iterable[bytes] = self._app(environ, start_response)
         if environ["REQUEST_METHOD"] != "GET" or environ["PATH_INFO"].count("/") < 2:
             return answer
